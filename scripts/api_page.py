@@ -49,7 +49,8 @@ _LAB = """
 
 `homeserver lab` has these beside those above; [testing.md](testing.md) says what they
 are for. In a daemon, `POST /v1/servers`, `PATCH` and `DELETE` are 405: its servers are
-those of its configuration.
+those of its configuration. With `[lab] rules = true` a daemon has the other ones, too,
+but `/v1/lab` and `/v1/ca/certificates`; without, they are 403.
 """
 
 _REASONS = """

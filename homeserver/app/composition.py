@@ -4,7 +4,7 @@ Rules: as those of `app.shared` and `app.server`, which have the parts. Nothing 
 here.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
@@ -102,6 +102,7 @@ class Parts:
         shared.exchanges.route_of = SentRoutes().find
         self.listeners = Listeners(self.servers, self.site, shared)
         self.bounds: list[Bound] = [*shared.bounds, *self.servers.bounds]
+        self.more_state: dict[str, Forget] = {}  # can be forgotten, too, by its kind
         self.control_site: BoundedSite | None = None
         self.routes_of = lru_cache(_KEPT_ROUTES)(self.server_routes)
         """As `server_routes`, once for a server."""
@@ -156,13 +157,8 @@ class Parts:
         store = self.shared.store
         return StoredState(store.database, store.clock, self.shared.reactor)
 
-    def process_routes(
-        self, bounds: list[Bound], more_state: Mapping[str, Forget] | None = None
-    ) -> list[ControlRoute]:
-        """The routes of the control API about the process.
-
-        `more_state` may be forgotten beside what is stored.
-        """
+    def process_routes(self, bounds: list[Bound]) -> list[ControlRoute]:
+        """The routes of the control API about the process."""
         shared = self.shared
         state = self.stored_state()
         caches = CacheBook(
@@ -183,7 +179,7 @@ class Parts:
             *control_routes.cache_routes(caches, self.servers.names),
             *state_routes(
                 state_kinds(state, caches, shared.refusals, self._look_again)
-                | dict(more_state or {}),
+                | self.more_state,
                 lambda: self.servers.names,
             ),
         ]

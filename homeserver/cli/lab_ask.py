@@ -99,6 +99,8 @@ def _filters(command: Any) -> Any:
 def exchanges(*, daemon: Daemon, as_json: bool, follow: bool, **filters: Any) -> None:
     """Show the exchanges in the record of a lab, oldest first.
 
+    A daemon has a record with `[lab] rules = true` in its configuration.
+
     `--json` has all members; `GET /v1/exchanges/ID` has headers and bodies too.
 
     \b

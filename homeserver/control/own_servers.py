@@ -58,7 +58,10 @@ class OwnServersPage(Struct, frozen=True):
     ] = 100
 
 
-_OF_A_LAB = re.compile(rb"/v1/(servers/[^/]+/)?(rules(/[^/]*)?|request|faults)/?")
+_OF_A_LAB = re.compile(
+    rb"/v1/((servers/[^/]+/)?(rules(/[^/]*)?|request|faults|sign|rooms/[^/]+/forge)"
+    rb"|exchanges([./].*)?|expect|quiet)/?"
+)
 
 
 def refuse_lab_routes(request: Request, template: str) -> None:
@@ -68,8 +71,8 @@ def refuse_lab_routes(request: Request, template: str) -> None:
     """
     if template == NO_ROUTE and _OF_A_LAB.fullmatch(request.path):
         raise Forbidden(
-            "rules, and requests that are wrong on purpose, need `[lab] rules = true` "
-            "in the configuration, and a restart"
+            "rules, requests that are wrong on purpose and the record of exchanges "
+            "need `[lab] rules = true` in the configuration, and a restart"
         )
 
 

@@ -1,8 +1,8 @@
 """Rules and wrong requests for the servers of a daemon: `[lab] rules = true`.
 
-Rules: only an endpoint whose configuration says so has this extension. There is neither
-a name server nor a record here, so faults of the DNS are refused, and a request has no
-ID. A faulty certificate is of an authority that nothing trusts.
+Rules: only an endpoint whose configuration says so has this extension, and with it a
+record of its exchanges. There is no name server here, so faults of the DNS are refused.
+A faulty certificate is of an authority that nothing trusts.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from homeserver.control.each_server import check_ours
 from homeserver.control.routing import ControlRoute
 from homeserver.lab.authority.authority import Authority
 from homeserver.lab.front.fronts import Fronts
+from homeserver.lab.record.record import Record
+from homeserver.lab.routes.exchanges import record_routes
 from homeserver.lab.routes.faults import fault_routes
 from homeserver.lab.routes.forgeries import forgery_routes
 from homeserver.lab.routes.requests import request_routes
@@ -41,6 +43,7 @@ class DaemonRules:
     def __init__(self, reactor: PosixReactorBase) -> None:
         self._reactor = reactor
         self._seed = Seed.random()
+        self._record = Record(reactor)
         self._rules = Rules(
             reactor,
             self._seed.numbers("rules"),
@@ -64,12 +67,18 @@ class DaemonRules:
     def routes(self, parts: Parts) -> Sequence[ControlRoute]:
         """As `Extension`."""
         self._parts = parts
-        names = parts.servers.names
+        names, exchanges = parts.servers.names, parts.shared.exchanges
+        exchanges.record = self._record.add
+        stop = self._record.end_waits
+        self._reactor.addSystemEventTrigger("before", "shutdown", stop)
+        parts.bounds += self._record.bounds
+        parts.more_state["exchanges"] = self._record.forget_of
         return [
+            *record_routes(self._record, self._reactor, names),
             *rule_routes(self._rules, lambda name: check_ours(name, names)),
             *fault_routes(),
             *forgery_routes(self._server, self._means),
-            *request_routes(self._means, parts.shared.exchanges, self._reactor),
+            *request_routes(self._means, exchanges, self._reactor, self._record.id_of),
         ]
 
     def signing(self, server: str) -> Sequence[SigningKey]:

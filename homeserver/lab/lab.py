@@ -40,7 +40,6 @@ from homeserver.lab.folder import Folder
 from homeserver.lab.front.fronts import Fronts
 from homeserver.lab.options import LabOptions, Whereabouts
 from homeserver.lab.record.journal import Journal
-from homeserver.lab.record.match import Match
 from homeserver.lab.record.record import Record
 from homeserver.lab.routes.authority import LabView, authority_routes
 from homeserver.lab.routes.exchanges import record_routes
@@ -167,6 +166,7 @@ class Lab:
 
     async def stop(self) -> None:
         """Take nothing new, finish what is in flight, and remove the files."""
+        self.record.end_waits()
         await self._dns.stop()
         if self._control_port is not None:
             await maybeDeferred(self._control_port.stopListening)
@@ -200,8 +200,9 @@ class Lab:
         parts, shared = self._parts, self._parts.shared
         limits = control_limits(self._config, self._reactor)
         bounds = [*parts.bounds, *limits.bounds, *self.record.bounds]
+        parts.more_state["exchanges"] = self.record.forget_of
         routes: Sequence[ControlRoute] = [
-            *parts.process_routes(bounds, {"exchanges": self._forget_exchanges}),
+            *parts.process_routes(bounds),
             *record_routes(self.record, self._reactor, self.servers.names),
             *authority_routes(self.authority, view),
             *server_routes(
@@ -257,9 +258,6 @@ class Lab:
 
     def _owner(self, host: str) -> ServerName | None:
         return self.servers.owner(host)
-
-    async def _forget_exchanges(self, server: ServerName | None) -> int:
-        return self.record.forget(Match(server=None if server is None else server.name))
 
     def _note_question(self, answered: Answered) -> None:
         """Record a question to the name server."""

@@ -18,6 +18,7 @@ from homeserver.lab.record.match import Match
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
 from homeserver.net.time_limit import within
+from homeserver.protocol.identifiers import ServerName
 
 MAX_ENTRIES = 20_000  # twice of what the page has to show without a pause
 MAX_BYTES = 64 * 2**20  # of headers and bodies; a transaction can have a megabyte
@@ -56,6 +57,7 @@ class Record:
             ),
         ]
         self._watches: dict[object, Watch] = {}
+        self._waiting: dict[Deferred[None], None] = {}
         self._is_over = False
 
     @property
@@ -112,7 +114,7 @@ class Record:
 
     async def wait_for(self, match: Match, after: int, seconds: float) -> None:
         """Wait until an exchange after that ID matches, for so long at most."""
-        if seconds <= 0 or self._is_over or next(self.find(match, after), None):
+        if seconds <= 0 or next(self.find(match, after), None):
             return
         seen: Deferred[None] = Deferred()
 
@@ -124,19 +126,34 @@ class Record:
 
     async def wait(self, seen: Deferred[None], watch: Watch, seconds: float) -> bool:
         """Wait until `watch` fires `seen`, for so long at most; whether it did."""
+        if self._is_over:
+            return False
         end_watch = self.watch(watch)
+        self._waiting[seen] = None
         try:
             await within(seconds, self._clock, seen)
         except defer.TimeoutError:
             return False
         finally:
             end_watch()
-        return True
+            del self._waiting[seen]
+        return not self._is_over
+
+    def end_waits(self) -> None:
+        """End all waits, now and from now on: the process ends."""
+        self._is_over = True
+        for seen in list(self._waiting):
+            if not seen.called:
+                seen.callback(None)
 
     def latest(self, servers: Collection[str]) -> list[Entry]:
         """The last five arrivals at some servers of ours, or at all; newest last."""
         arrivals = (each for each in reversed(self._entries) if each.is_at(servers))
         return list(islice(arrivals, 5))[::-1]
+
+    async def forget_of(self, server: ServerName | None) -> int:
+        """Remove the exchanges of a server of ours, or all; returns how many."""
+        return self.forget(Match(server=None if server is None else server.name))
 
     def forget(
         self, match: Match = _EVERYTHING, after: int = 0, before: int | None = None

@@ -2,6 +2,7 @@
 
 import pytest
 
+from homeserver.lab.record.expect import Expectation, Outcome, expect
 from homeserver.lab.record.match import Match
 from tests.support.exchanges import exchange
 from tests.support.lab_records import Waiting, recorded
@@ -75,6 +76,21 @@ def test_a_reader_does_not_wait_for_what_is_there(after: int, seconds: float) ->
     waiting.record.add(exchange())
     waiting.start(waiting.record.wait_for(Match(), after, seconds))
     assert waiting.results == [None]
+
+
+def test_waits_end_with_the_process() -> None:
+    """Whoever waits gets what there is, and nobody begins to wait."""
+    waiting = Waiting()
+    waiting.start(waiting.record.wait_for(Match(), 0, 10))
+    waiting.start(expect(waiting.record, Expectation(Match(), within=10)))
+    waiting.record.end_waits()
+    waiting.start(waiting.record.wait_for(Match(), 0, 10))
+    assert waiting.results == [
+        None,
+        Outcome(is_met=False, matched=[], nearest=[]),
+        None,
+    ]
+    assert waiting.watches == 0
 
 
 def test_a_wait_ends_with_its_time() -> None:
