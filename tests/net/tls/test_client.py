@@ -1,29 +1,22 @@
-"""Which certificates prove a name, and which handshakes go on."""
+"""Which handshakes with servers go on, and what our side of them shows."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.net.tls.certificate import Certificate
-from homeserver.net.tls.client import ClientTls, Handshake, check_certificate
+from homeserver.net.tls.client import ClientTls, Handshake
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.tables import cases
+from tests.support.unreadable_certificate import unreadable
 from tests.support.wrong_certificates import (
     CA,
-    FOR_CLIENTS,
     WRONG_CERTIFICATES,
-    below,
-    dns,
-    ip,
 )
 
 
@@ -148,24 +141,6 @@ def test_exception_refuses(
     with pytest.raises(SSL.Error, match="certificate verify failed"):
         handshakes.shake_hands(handshake, server)
     assert handshake.problem is not None
-
-
-def unreadable(name: str, issuer: Issued | None) -> tuple[bytes, Issued]:
-    """A certificate of version 6, which OpenSSL reads and cryptography does not.
-
-    Its DER, and the one that it was made from.
-    """
-    good = issue_for(name, issuer)
-    signer = (issuer or good).key
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    [before, after] = good.certificate.tbs_certificate_bytes.split(
-        b"\xa0\x03\x02\x01\x02"
-    )
-    signed = before + b"\xa0\x03\x02\x01\x05" + after
-    ecdsa_with_sha256 = bytes.fromhex("300a06082a8648ce3d040302")
-    signature = b"\0" + signer.sign(signed, ec.ECDSA(hashes.SHA256()))
-    der = signed + ecdsa_with_sha256 + bytes([3, len(signature)]) + signature
-    return b"\x30\x82" + len(der).to_bytes(2, "big") + der, good
 
 
 @pytest.mark.parametrize("must_be_trusted", [True, False])
@@ -321,147 +296,3 @@ def test_roots_that_cannot_be_loaded(
         path.write_text(text)
     with pytest.raises(ValueError, match=said):
         ClientTls(path, system_roots=False)
-
-
-def shown(certificate: x509.Certificate) -> crypto.X509:
-    """A certificate as OpenSSL has it."""
-    return crypto.X509.from_cryptography(certificate)
-
-
-class ShownCertificates:
-    """What is thought of certificates that are shown outside of our handshakes."""
-
-    def __init__(self, context: SSL.Context) -> None:
-        self.context = context
-
-    def problem(
-        self,
-        issued: Issued,
-        name: str = "peer.test",
-        chain: Sequence[x509.Certificate] | None = None,
-    ) -> str | None:
-        """What is wrong with one, shown with what it is issued with or a `chain`."""
-        leaf, *others = issued.value.chain
-        chain = others if chain is None else chain
-        return check_certificate(
-            self.context, shown(leaf), [shown(each) for each in chain], name
-        )
-
-
-@pytest.fixture
-def certificates(handshakes: Handshakes) -> ShownCertificates:
-    """Certificates among which the test authority is the only one to be trusted."""
-    return ShownCertificates(handshakes.context)
-
-
-FOR_CLIENTS_ALONE = next(
-    issued() for name, issued, _ in WRONG_CERTIFICATES if name == FOR_CLIENTS
-)
-
-SHOWN_GOOD: list[tuple[str, str, Issued]] = [
-    ("DNS", "peer.test", issue_for("peer.test", CA)),
-    ("wildcard", "a.peer.test", issue_for("*.peer.test", CA)),
-    ("IPv4", "192.0.2.1", issue("x", [ip("192.0.2.1")], issuer=CA)),
-    ("IPv6", "2001:db8::1", issue("x", [ip("2001:db8::1")], issuer=CA)),
-    ("intermediate", "peer.test", below()),
-    (
-        "two intermediates",
-        "peer.test",
-        below(issue("Below", None, issuer=CA, is_authority=True)),
-    ),
-    ("for clients", "peer.test", FOR_CLIENTS_ALONE),
-    (
-        "for servers",
-        "peer.test",
-        issue(
-            "x", dns("peer.test"), issuer=CA, purposes=[ExtendedKeyUsageOID.SERVER_AUTH]
-        ),
-    ),
-]
-
-
-@cases("name issued", SHOWN_GOOD)
-def test_shown_certificate_is_good(
-    certificates: ShownCertificates, name: str, issued: Issued
-) -> None:
-    """A certificate that leads to a trusted root proves its names, for any purpose."""
-    assert certificates.problem(issued, name) is None
-
-
-@cases("issued said", [row for row in WRONG_CERTIFICATES if row[0] != FOR_CLIENTS])
-def test_shown_certificate_is_bad(
-    certificates: ShownCertificates, issued: Callable[[], Issued], said: str
-) -> None:
-    """What is wrong with a certificate is the same as in a handshake."""
-    problem = certificates.problem(issued())
-    assert problem is not None
-    assert problem.startswith(said)
-
-
-def test_shown_chain_is_needed(certificates: ShownCertificates) -> None:
-    """What is between a certificate and its root has to be shown each time."""
-    issued = below()
-    assert certificates.problem(issued) is None
-    problem = certificates.problem(issued, chain=[])
-    assert problem == "the certificate was issued by an authority that is not known"
-
-
-def test_shown_chain_is_in_any_order(certificates: ShownCertificates) -> None:
-    """What else is shown, and in which order, is of no account."""
-    issued = below(issue("Below", None, issuer=CA, is_authority=True))
-    others = [FOREIGN.certificate, *reversed(issued.issuers), issued.certificate]
-    assert certificates.problem(issued, chain=others) is None
-
-
-FOREIGN = issue_for("peer.test")
-
-NOT_AN_AUTHORITY = issue("Nobody", dns("nobody.test"), issuer=CA)
-
-
-@pytest.mark.parametrize(
-    "issued",
-    [
-        FOREIGN,
-        issue_for("peer.test", authority("Another CA")),
-        below(authority()),
-        issue_for("peer.test", NOT_AN_AUTHORITY),
-        issue_for("peer.test", below()),
-    ],
-    ids=["self-signed", "own root", "root of the same name", "leaf", "deeper leaf"],
-)
-def test_shown_chain_is_not_trusted(
-    certificates: ShownCertificates, issued: Issued
-) -> None:
-    """Nothing is trusted because it is shown, neither a root nor another's leaf."""
-    chain = [issued.certificate, *issued.issuers]
-    assert certificates.problem(issued, chain=chain) is not None
-
-
-def test_shown_certificate_without_roots() -> None:
-    """Where no authority is trusted, no certificate proves anything."""
-    certificates = ShownCertificates(ClientTls(None, system_roots=False).context())
-    for issued in (issue_for("peer.test", CA), FOREIGN):
-        assert certificates.problem(issued) is not None
-
-
-def test_shown_certificate_without_a_store() -> None:
-    """A context without any place for roots trusts no certificate."""
-
-    class Storeless:
-        """As `SSL.Context` may be."""
-
-        def get_cert_store(self) -> None:
-            """There is none."""
-
-    certificates = ShownCertificates(cast("SSL.Context", Storeless()))
-    problem = certificates.problem(issue_for("peer.test", CA))
-    assert problem == "no authority is trusted"
-
-
-def test_shown_certificate_is_unreadable(
-    tmp_path: Path, certificates: ShownCertificates
-) -> None:
-    """A certificate that cannot be read proves nothing, whatever its issuer."""
-    der, _ = unreadable("peer.test", CA)
-    leaf = crypto.load_certificate(crypto.FILETYPE_ASN1, der)
-    assert check_certificate(certificates.context, leaf, [], "peer.test") is not None
