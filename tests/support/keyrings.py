@@ -1,7 +1,8 @@
 """A keyring over a store in memory, whose fetches end when the test says so."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -9,12 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.identity.identity import Identity
 from homeserver.keys.keyring import Keyring, KeyringLimits
+from homeserver.keys.signed_event import SignedEvent
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.errors import Unauthorized
+from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName, parse_key_id
 from homeserver.protocol.key_documents import KeyDocument, OldVerifyKey
 from homeserver.protocol.signing import VerifyKey
@@ -133,6 +136,20 @@ class KeyringCase(SynchronousTestCase):
         return Deferred.fromCoroutine(
             self.keyring.request_key(server_name, key_id, OURSELVES)
         )
+
+    def ask_for_event(
+        self, *key_ids: KeyId, at: int = NOW, version: str = "12"
+    ) -> Deferred[dict[KeyId, VerifyKey]]:
+        """Ask for keys of an event."""
+        event = SignedEvent(key_ids, at, ROOM_VERSIONS[version])
+        return self.ask_for_events(event).addCallback(itemgetter(0))
+
+    def ask_for_events(
+        self, *events: SignedEvent, server_name: ServerName = A
+    ) -> Deferred[Sequence[Mapping[KeyId, VerifyKey]]]:
+        """Ask for the keys of several events together."""
+        found = self.keyring.event_keys(server_name, events, OURSELVES)
+        return Deferred.fromCoroutine(found)
 
     def prove(self, server_name: ServerName = A) -> None:
         """Let a request of a server be proven."""
