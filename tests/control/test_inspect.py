@@ -16,8 +16,9 @@ from homeserver.protocol.discovery import (
 )
 from homeserver.protocol.key_documents import build_v1, build_v2, parse_v2
 from homeserver.protocol.signing import sign
-from tests.support.control_side import LEAF, Panel
+from tests.support.control_side import Panel
 from tests.support.coroutines import result_of
+from tests.support.scripted_servers import LEAF
 from tests.support.signed_requests import OTHERS, THEM, Peer, signing_key
 from tests.support.tables import cases
 

@@ -23,11 +23,12 @@ from homeserver.storage.pending_memberships import PendingMembership, PendingSto
 from homeserver.storage.received import ReceivedTransaction
 from homeserver.storage.refusals import Refusal, RefusalStore
 from homeserver.users.made_keys import KeyMaker
-from tests.support.control_side import LEAF, NOW, Panel
+from tests.support.control_side import NOW, Panel
 from tests.support.coroutines import result_of
 from tests.support.http_connection import Answer
 from tests.support.manual_sender import US
 from tests.support.pdus import message
+from tests.support.scripted_servers import LEAF
 from tests.support.signed_requests import THEM
 
 _EDU: Json = {
