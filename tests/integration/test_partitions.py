@@ -11,7 +11,8 @@ import os
 import pytest
 
 from homeserver.testing import Lab
-from tests.support.islands import OurIsland, Sea, levels
+from tests.support.islands import OurIsland
+from tests.support.partitions import Sea, levels
 
 EVENTS = int(os.environ.get("EVENTS", "60"))
 SEED = int(os.environ.get("SEED", "1"))

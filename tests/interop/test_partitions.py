@@ -15,7 +15,8 @@ import pytest
 from homeserver.config.reader import load
 from homeserver.control.client import ControlClient
 from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports
-from tests.support.islands import OurIsland, Sea, SynapseIsland, levels
+from tests.support.islands import OurIsland, SynapseIsland
+from tests.support.partitions import Sea, levels
 from tests.support.synapse_servers import Neighbourhood
 from tests.support.synapse_users import User
 
