@@ -24,7 +24,7 @@ from homeserver.inbound.turns import Turns
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.events.edus import polled_users
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Database
@@ -33,7 +33,7 @@ from homeserver.storage.received import ReceivedStore
 from homeserver.storage.refusals import RefusalStore
 from tests.support.as_json import as_json
 from tests.support.coroutines import result_of
-from tests.support.http_connection import site
+from tests.support.http_connection import Answer, ask, site
 from tests.support.memory_database import MemoryDatabase
 from tests.support.one_server import OneServer, OnlyServer
 from tests.support.our_names import OUR_NAME
@@ -42,10 +42,20 @@ from tests.support.signed_requests import (
     OTHERS,
     THEM,
     KnownKeys,
+    Peer,
     identity,
 )
 
 NOW = 1_800_000_000.0  # seconds since 1970
+
+SEND = "/_matrix/federation/v1/send/1"
+QUERY = "/_matrix/federation/v1/query"
+PROFILE = f"{QUERY}/profile?user_id=@a:us.example"
+
+PROFILES = {
+    "@a:us.example": Profile("Ä", "mxc://us.example/a"),
+    "@b:us.example": Profile(displayname="B"),
+}
 
 
 _T = TypeVar("_T")
@@ -152,3 +162,16 @@ class Endpoint:
     def received(self) -> list[Json]:
         """The recorded transactions, oldest first."""
         return [*map(as_json, result_of(self._received.after(0, None, 1000, 0)))]
+
+
+def ask_signed(
+    endpoint: Endpoint,
+    method: str,
+    target: str,
+    content: Json | None = None,
+    peer: Peer = THEM,
+) -> Answer:
+    """The answer to a request that a peer has signed."""
+    header = "Authorization: " + peer.authorize(method, target, content)
+    body = None if content is None else encode(content)
+    return ask(endpoint.site, method, target, [header], body)
