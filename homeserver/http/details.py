@@ -24,12 +24,14 @@ def take_request(details: Details, request: Request) -> None:
 def take_response(exchange: Exchange, reply: Reply) -> None:
     """Take a response, if the exchange has details. `Date` is not in it."""
     if exchange.details is not None:
-        headers = [
+        replaced = {name.lower() for name in reply.headers}
+        usual = [
             ("Server", SERVER),
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(reply.body))),
-            *reply.headers.items(),
         ]
+        kept = [each for each in usual if each[0].lower() not in replaced]
+        headers = [*kept, *reply.headers.items()]
         exchange.details.response = Message.of(headers, reply.body)
 
 

@@ -92,3 +92,23 @@ def test_nothing_is_taken_without_a_record() -> None:
     assert kept[0].header_lines == ()
     assert kept[0].exchange.details is None
     connection.lose()
+
+
+def test_headers_of_a_reply_replace_the_usual_ones() -> None:
+    """A record has each header of a response once, as the client gets it."""
+    recorded: list[Exchange] = []
+
+    async def page(_: Request) -> Reply:
+        return Reply(b"<p>", 200, {"content-type": "text/html", "Content-Length": "9"})
+
+    exchanges = Exchanges(Clock())
+    exchanges.record = recorded.append
+    router = Router([Route("GET", "/a", page)])
+    connection = Connection(site(router, exchanges=exchanges))
+    connection.send(request("GET", "/a"))
+    headers = details_of(recorded).response.headers
+    assert [(name, value) for name, value in headers if name != "Server"] == [
+        ("content-type", "text/html"),
+        ("Content-Length", "9"),
+    ]
+    connection.lose()
