@@ -79,6 +79,9 @@ def _nearest(
     others = [
         entry for entry in record.find(after=wanted.after) if entry.id not in matching
     ]
+    # Those of the wanted server are compared, however busy others were since.
+    at_server = Match(server=wanted.match.server)
+    others.sort(key=at_server.matches)
     misses = [
         NearMiss(entry, wanted.match.differences(entry))
         for entry in others[-_MAX_COMPARED:]

@@ -157,3 +157,15 @@ def test_a_noisy_server_is_not_waited_for_for_ever() -> None:
     waiting.clock.advance(1)
     assert waiting.results == [None]
     assert waiting.watches == 0
+
+
+def test_near_misses_at_the_wanted_server_are_found_in_a_crowd() -> None:
+    """However much others have exchanged since, they do not push one out."""
+    waiting = Waiting()
+    waiting.record.add(exchange(status=401))
+    for _ in range(2100):
+        waiting.record.add(exchange(server="b.test"))
+    match = Match(server="a.test", status=500)
+    waiting.start(expect(waiting.record, Expectation(match, within=0)))
+    nearest, *_ = met(waiting).nearest
+    assert (nearest.entry.id, list(nearest.differs)) == (1, ["status"])
