@@ -89,7 +89,15 @@ def _check_version(room: Room, versions: Sequence[str]) -> None:
 
 async def send_join(resident: Resident, question: Question) -> bytes:
     """PUT send_join: the join, signed; returns the state before it in JSON."""
-    is_small = question.flag("omit_members")
+    return await _joined(resident, question, is_small=question.flag("omit_members"))
+
+
+async def send_join_v1(resident: Resident, question: Question) -> bytes:
+    """PUT send_join of version 1, which leaves no member out."""
+    return await _joined(resident, question, is_small=False)
+
+
+async def _joined(resident: Resident, question: Question, *, is_small: bool) -> bytes:
     room, event = await _received(resident, question, "join")
     room, entry = await _take(resident, room, event, question)
     own = resident.server_name

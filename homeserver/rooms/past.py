@@ -115,9 +115,8 @@ async def missing_events(resident: Resident, question: Question) -> bytes:
     content = question.content
     earliest = _ids(content.get("earliest_events", []), "earliest_events")
     latest = _ids(content.get("latest_events", []), "latest_events")
-    limit = as_integer(content.get("limit", _DEFAULT_MISSING), "`limit`")
+    limit = min(question.count("limit", _DEFAULT_MISSING), MAX_MISSING)
     least = as_integer(content.get("min_depth", 0), "`min_depth`")
-    limit = max(0, min(limit, MAX_MISSING))
     chosen: list[Entry] = []
     seen = {*earliest, *latest}
     waiting = [room.entries[each] for each in latest if each in room.entries]

@@ -14,7 +14,7 @@ from homeserver.http.request import Request
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.signed_requests import cause_of
 from homeserver.net.cause import Cause
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Json, as_integer
 from homeserver.protocol.errors import (
     Forbidden,
     InvalidParam,
@@ -96,6 +96,16 @@ class Question(Struct, frozen=True):
         if not (text.isascii() and text.isdigit() and len(text) < 17):
             raise InvalidParam(f"`{name}` is {quote(text)}, not a whole number")
         return int(text)
+
+    def count(self, name: str, default: int) -> int:
+        """A number of the body that is not negative.
+
+        Raises `BadJson` and `InvalidParam`.
+        """
+        value = as_integer(self.content.get(name, default), f"`{name}`")
+        if value < 0:
+            raise InvalidParam(f"`{name}` is {value}, and may not be negative")
+        return value
 
     def flag(self, name: str) -> bool:
         """A boolean, false by default; raises `InvalidParam`."""

@@ -92,7 +92,7 @@ _USER = "{roomId}/{userId}"
 
 _ROUTES: list[tuple[str, str, Answer]] = [
     ("GET", f"{_V1}/make_join/{_USER}", memberships.make_join),
-    ("PUT", f"{_V1}/send_join/{_EVENT}", _as_v1(memberships.send_join)),
+    ("PUT", f"{_V1}/send_join/{_EVENT}", _as_v1(memberships.send_join_v1)),
     ("PUT", f"{_V2}/send_join/{_EVENT}", memberships.send_join),
     ("GET", f"{_V1}/make_knock/{_USER}", memberships.make_knock),
     ("PUT", f"{_V1}/send_knock/{_EVENT}", memberships.send_knock),

@@ -9,7 +9,7 @@ information"; Client-server API, `GET /hierarchy`.
 
 from collections.abc import Mapping, Sequence
 
-from homeserver.protocol.canonical_json import Json, as_integer, as_list, as_object
+from homeserver.protocol.canonical_json import Json, as_list, as_object, as_text
 from homeserver.protocol.errors import InvalidParam, NotFound, quote
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomId, ServerName
@@ -52,7 +52,7 @@ async def public_rooms(resident: Resident, question: Question) -> Json:
 async def searched_rooms(resident: Resident, question: Question) -> Json:
     """POST publicRooms: the same with a filter."""
     content = question.content
-    limit = as_integer(content.get("limit", _MAX_ROOMS), "`limit`")
+    limit = question.count("limit", _MAX_ROOMS)
     since = content.get("since", "")
     if not isinstance(since, str):
         raise InvalidParam(f"`since` is {quote(since)}, not a string")
@@ -63,6 +63,8 @@ async def searched_rooms(resident: Resident, question: Question) -> Json:
 async def _page(resident: Resident, limit: int, since: str, wanted: Json) -> Json:
     """The rooms after the one that `since` names, in the order of their IDs."""
     term = wanted.get("generic_search_term")
+    if term is not None:
+        term = as_text(term, "`generic_search_term`")
     types = wanted.get("room_types")
     if types is not None:
         types = as_list(types, "`room_types`")
@@ -74,7 +76,7 @@ async def _page(resident: Resident, limit: int, since: str, wanted: Json) -> Jso
         shown = summary(room)
         if types is not None and shown.get("room_type") not in types:
             continue
-        if isinstance(term, str) and not _matches(shown, term):
+        if term is not None and not _matches(shown, term):
             continue
         found.append(shown)
     after = [each for each in found if str(each["room_id"]) > since]
