@@ -15,16 +15,10 @@ from pathlib import Path
 import click
 
 from homeserver.protocol.identifiers import ServerName
-from scripts.benchmarks import (
-    alone,
-    large_rooms,
-    large_store,
-    page,
-    rooms,
-    rows,
-    servers,
-)
+from scripts.benchmarks import alone, large_rooms, large_store, ours, page, rooms, rows
 from scripts.benchmarks.outbound import Outbound
+from scripts.benchmarks.servers import start_all
+from scripts.benchmarks.setting import NAME, make, running_others
 from scripts.benchmarks.table import OURS, Row, head, measure, render
 from scripts.benchmarks.transactions import TransactionMaker
 from scripts.processes import ProcessError
@@ -80,13 +74,13 @@ def main(
             print(head())
             show(alone_rows)
             return
-        setting = servers.make(folder, _OTHERS)
+        setting = make(folder, _OTHERS)
         known_room = large_rooms.make_known(setting.endpoint, setting.others[:_ORIGINS])
-        others = stack.enter_context(servers.running_others(setting))
-        running = servers.start_all(setting, without, before, stack, has_same=same)
+        others = stack.enter_context(running_others(setting))
+        running = start_all(setting, without, before, stack, has_same=same)
         maker = TransactionMaker(
             setting.others[:_ORIGINS],
-            ServerName.parse(servers.NAME),
+            ServerName.parse(NAME),
             time.time_ns() // 1_000_000,
         )
         print(head())
@@ -95,8 +89,8 @@ def main(
         show(rows.gets(folder, running, scale))
         show(rows.handshakes(running, scale))
         rows.introduce(folder, running, maker, _ORIGINS)
-        if servers.LARGE in running:
-            large_store.fill(servers.large_store(setting))
+        if ours.LARGE in running:
+            large_store.fill(ours.large_store(setting))
         show(rows.puts(folder, running, maker, known_room, scale))
         outbound = Outbound(setting, running[OURS].pid, others.pid)
         show(rows.sends(outbound, _OTHERS, scale))

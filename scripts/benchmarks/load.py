@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmarks.table import Sample
-from scripts.benchmarks.usage import cpu_seconds
+from scripts.benchmarks.usage import cpu_seconds, resident_megabytes
 from scripts.processes import LOOPBACK, ProcessError
 
 _SCRIPT = Path(__file__).with_name("wrk.lua")
@@ -30,6 +30,12 @@ class Server:
 
     idle: float = 0.0
     """Megabytes that it occupied then."""
+
+    @classmethod
+    def listening(cls, pid: int, port: int) -> "Server":
+        """A process that has just begun to listen."""
+        url = f"https://{LOOPBACK}:{port}"
+        return cls(pid, url, cpu_seconds(pid), resident_megabytes(pid))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from http.client import HTTPSConnection
 
 from scripts.benchmarks.load import Load, Server, run, write
 from scripts.benchmarks.others import DELIVERED, HOST
-from scripts.benchmarks.servers import UNVERIFIED, Setting
+from scripts.benchmarks.setting import UNVERIFIED, Setting
 from scripts.benchmarks.table import Sample
 from scripts.benchmarks.usage import cpu_seconds
 from scripts.processes import ProcessError

@@ -12,22 +12,20 @@ from scripts.benchmarks import load
 from scripts.benchmarks.alone import verification
 from scripts.benchmarks.handshakes import Handshakes
 from scripts.benchmarks.load import Load, Server
-from scripts.benchmarks.outbound import Outbound
-from scripts.benchmarks.servers import (
+from scripts.benchmarks.ours import (
     BEFORE,
-    GO,
     IN_ROOM,
     LARGE,
-    NGINX,
     SAME,
-    SYNAPSE,
     UNBOUNDED,
     WORKERS,
     running_ours,
 )
+from scripts.benchmarks.outbound import Outbound
 from scripts.benchmarks.table import LIBSODIUM, OURS, Row, Sample
 from scripts.benchmarks.transactions import KnownRoom, TransactionMaker
 from scripts.benchmarks.usage import resident_megabytes
+from scripts.benchmarks.yardsticks import GO, NGINX, SYNAPSE
 from scripts.processes import Endpoint
 
 _US = "us CPU"
