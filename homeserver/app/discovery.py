@@ -16,6 +16,7 @@ from homeserver.net.exchange import Exchanges
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.name_servers import DnsClient
+from homeserver.outbound.discovery.resolv_conf import RESOLV_CONF, ResolvConf
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
@@ -37,11 +38,8 @@ def build_lookups(
     hosts: IHostnameResolver | None = reactor.nameResolver
     if servers or name_servers is not None:
         hosts = None
-    client = name_servers or DnsClient(
-        resolv=None if servers else "/etc/resolv.conf",
-        servers=servers or None,
-        reactor=reactor,
-    )
+    system = ResolvConf(RESOLV_CONF, reactor)
+    client = name_servers or DnsClient(lambda: servers or system.servers(), reactor)
     return DnsLookups(client, hosts, reactor, config.limits.trusts, exchanges)
 
 

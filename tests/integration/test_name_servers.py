@@ -273,7 +273,7 @@ def test_server_that_nothing_can_be_sent_to_goes_last() -> None:
     good, nowhere = answering(GOOD), NOWHERE["no route"]
     with serving(good):
         servers = [(each.host, each.port) for each in (nowhere, good.address)]
-        asked = name_servers.DnsClient(servers=servers, reactor=reactor)
+        asked = name_servers.DnsClient(lambda: servers, reactor)
         assert asked._in_order() == servers
 
         async def ask() -> dns.Message:

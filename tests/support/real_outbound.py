@@ -57,7 +57,7 @@ def reaching(
         return [host if ":" in host else address]
 
     # Names have ports, so that no name server is asked.
-    name_server = DnsClient(servers=[("127.0.0.1", 9)], reactor=reactor)
+    name_server = DnsClient(lambda: [("127.0.0.1", 9)], reactor)
     lookups = DnsLookups(name_server, None, reactor)
     resolver = Resolver(lookups, None, [], Random(1))
     dialer = Dialer(reactor, find, AddressPolicy([], []), lambda _: context)

@@ -13,13 +13,14 @@ that could not be reached or timed out is queried last for the next half minute.
 Specification: RFC 1035, sections 4.2 and 7; RFC 7766, section 6.2.
 """
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import ITCPTransport, IUDPTransport
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import DatagramProtocol, Factory, connectionDone
 from twisted.names import client, dns
 from twisted.names.error import (
@@ -67,8 +68,12 @@ _AVOIDED_SECONDS = 30.0
 class DnsClient(client.Resolver):
     """Twisted's client, with failover between servers."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(
+        self, servers: Callable[[], Sequence[Server]], reactor: PosixReactorBase
+    ) -> None:
+        """`servers` has those to query now; at least one."""
+        super().__init__(servers=servers(), reactor=reactor)
+        self._servers_now = servers
         self._avoided: dict[Server, float] = {}
 
     def queryUDP(
@@ -158,7 +163,7 @@ class DnsClient(client.Resolver):
         """The servers as configured, with those that failed lately at the end."""
         now = self._reactor.seconds()
         return sorted(
-            [*self.servers, *self.dynServers],
+            self._servers_now(),
             key=lambda server: self._avoided.get(server, 0.0) > now,
         )
 
