@@ -162,8 +162,14 @@ def delivered(state: dict[str, Any]) -> str:
 
 
 def judged(state: dict[str, Any]) -> list[str]:
-    """What a right server does about the mistakes of a transaction, if it has any."""
-    return [printable(f"expected: {each}") for each in state.get("expected", ())]
+    """What a right server does about the mistakes of a transaction, if it has any.
+
+    And that this one did so, if it did.
+    """
+    lines = [f"expected: {each}" for each in state.get("expected", ())]
+    if state.get("as_expected"):
+        lines.append(f"as expected: it was {state['state']}")
+    return list(map(printable, lines))
 
 
 def not_as_expected(
@@ -174,7 +180,9 @@ def not_as_expected(
         return None
     if state["state"] == "delivered":
         return "not as expected: it was delivered"
-    text = "not known" if state["as_expected"] is None else "not as expected"
+    text = "not as expected"
+    if state["as_expected"] is None:
+        text = "it is not known whether that is right"
     return f"{text}: {not_delivered(state, now_ts, known)}"
 
 

@@ -7,7 +7,8 @@ reason is printed.
 import json
 import sys
 import time
-from typing import BinaryIO
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
 
 import click
 
@@ -25,6 +26,8 @@ from homeserver.protocol.canonical_json import (
 )
 from homeserver.protocol.errors import InvalidParam, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
+
+_T = TypeVar("_T")
 
 _OPEN_STATES = frozenset({"queued", "sending"})
 
@@ -241,7 +244,9 @@ def _content(
     room_version: str | None,
 ) -> Json:
     """The content to send, with that of FILE; raises `ProtocolError`."""
-    content = {} if file is None else parse_object(file.read())
+    content: Json = {}
+    if file is not None:
+        content = _read(file.name, file.read(), parse_object)
     if room_version is not None:
         in_file = content.setdefault("room_version", room_version)
         if in_file != room_version:
@@ -251,13 +256,25 @@ def _content(
     return content | {
         "pdus": [
             *as_list(content.get("pdus", []), "`pdus`"),
-            *(parse(text.encode("utf-8", "surrogateescape")) for text in pdus),
+            *(_read("--pdu", _bytes(text), parse) for text in pdus),
         ],
         "edus": [
             *as_list(content.get("edus", []), "`edus`"),
-            *(parse(text.encode("utf-8", "surrogateescape")) for text in edus),
+            *(_read("--edu", _bytes(text), parse) for text in edus),
         ],
     }
+
+
+def _read(where: str, data: bytes, read: Callable[[bytes], _T]) -> _T:
+    """The JSON of an option or of a file; raises `ProtocolError`, which names it."""
+    try:
+        return read(data)
+    except ProtocolError as problem:
+        raise type(problem)(f"{where}: {problem}") from None
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _wait_for_delivery(

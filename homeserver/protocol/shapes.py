@@ -163,6 +163,9 @@ def _why_not(kind: inspect.Type, value: object) -> str | None:
             if re.search(pattern, value) is None:
                 about = kind.extra_json_schema or {}
                 form = about.get("description", "in the right form")
+                form = form.removesuffix(".")
+                if not form[1:2].isupper():  # no "ASCII"
+                    form = form[:1].lower() + form[1:]
                 return f" is {quote(value)}, which is not {form}"
     return None
 

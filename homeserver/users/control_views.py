@@ -17,7 +17,7 @@ MediaId = Annotated[
     str,
     Meta(
         pattern=r"\A[A-Za-z0-9_.-]{1,255}\Z",
-        description="What follows the server's name in an `mxc://` URI.",
+        description="The end of an `mxc://` URI: up to 255 letters, digits and `_.-`.",
     ),
 ]
 ContentType = Annotated[
@@ -162,7 +162,10 @@ class NewMediaBody(Struct, frozen=True, forbid_unknown_fields=True):
     content_base64: InBase64 = None
     filename: Text | None = None
     location: Annotated[
-        Annotated[str, Meta(pattern=r"\A[!-~]+\Z", max_length=2000)] | None,
+        Annotated[
+            str, Meta(pattern=r"\A[!-~]+\Z", max_length=2000, description="A URL.")
+        ]
+        | None,
         Meta(description="A URL that is served in place of the bytes."),
     ] = None
     thumbnail: Annotated[

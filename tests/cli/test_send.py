@@ -12,7 +12,10 @@ TRANSACTIONS: list[tuple[list[str], str, str]] = [
     ([], "{}", "there is nothing to send; give --pdu, --edu or --transaction"),
     ([], '{"pdus": [], "edus": []}', "there is nothing to send; give --pdu, --edu or"),
     ([], '{"pdus": {}}', "`pdus` is not a list"),
-    ([], "[]", "the body is not a JSON object"),
+    ([], "[]", "{file}: the body is not a JSON object"),
+    ([], "{", "{file}: not JSON: "),
+    (["--pdu", "{"], "{}", "--pdu: not JSON: "),
+    (["--edu", "{}", "--edu", ""], "{}", "--edu: not JSON: "),
     (
         ["--room-version", "12"],
         '{"edus": [{}], "room_version": "99"}',
@@ -31,7 +34,7 @@ def test_bad_transaction(
     done = run("send", "-c", path, "b.test", "--transaction", file, *options)
     status, said = failed(done)
     assert status == 2
-    assert said.startswith(message)
+    assert said.startswith(message.replace("{file}", str(file)))
     assert control.asked == []
 
 
@@ -123,7 +126,7 @@ JUDGED: list[tuple[dict[str, object], bool | None, int, str]] = [
         {"state": "dropped", "dropped_ts": 1, "dropped_by": "x"},
         None,
         1,
-        "not known: dro",
+        "it is not known whether that is right: dropped",
     ),
 ]
 
@@ -143,6 +146,8 @@ def test_mistakes(
     done = run("send", "-c", path, "b.test", "--edu", EDU, "--spoil", "path")
     assert done.exit_code == status
     assert done.stdout.startswith("expected: X.\n")
+    is_told = f"as expected: it was {members['state']}\n" in done.stdout
+    assert is_told is (as_expected is True)
     assert done.stderr.startswith(said)
     [body] = [body for request, _, body in control.asked if "POST" in request]
     assert body["spoil"] == ["path"]

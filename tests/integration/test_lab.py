@@ -439,7 +439,15 @@ NEW: list[tuple[Any, str]] = [
 
 REQUESTS: list[tuple[Any, str]] = [
     ({}, "lacks `destination`"),
-    ({"destination": "a", "path": "x"}, "`path` has not the right form"),
+    ({"destination": "a", "path": "x"}, "`path` is 'x', which is not a path: `/` and"),
+    (
+        {"destination": "a", "path": "/x", "method": "Get"},
+        "`method` is 'Get', which is not a word in capitals",
+    ),
+    (
+        {"destination": "a", "path": "/x", "query": "a b"},
+        "`query` is 'a b', which is not ASCII without spaces",
+    ),
     ({"destination": "a", "path": "/x", "headers": {"a b": "c"}}, "`headers`: 'a b'"),
     (
         {"destination": "a", "path": "/x", "headers": {"a": "b\r\nc: d"}},

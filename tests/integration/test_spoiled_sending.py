@@ -143,6 +143,7 @@ def test_the_command(lab: Lab) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
         "expected: A right server answers 401 or 403: the signature does not verify.\n"
+        "as expected: it was rejected\n"
     )
     rule = {"do": {"http.status": 200}}
     lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)

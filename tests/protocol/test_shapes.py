@@ -30,7 +30,8 @@ class Outer(Struct, frozen=True):
     anything: list[object] = []
     short: Annotated[str, Meta(max_length=3)] = ""
     form: Annotated[str, Meta(pattern="^a*$")] = ""
-    told: Annotated[str, Meta(pattern="^a*$", description="letters a")] = ""
+    told: Annotated[str, Meta(pattern="^a*$", description="Letters a.")] = ""
+    loud: Annotated[str, Meta(pattern="^A*$", description="ASCII, all A.")] = ""
     objects: dict[str, Inner] = {}
     some: Annotated[tuple[int, ...], Meta(min_length=1)] = (1,)
     map_: dict[str, int] = msgspec.field(name="map", default_factory=dict)
@@ -51,7 +52,10 @@ def test_read() -> None:
     assert read(Outer, {"name": "n", "inner": None}) == Outer("n")
 
 
-KNOWN = "anything, form, inner, listen, map, name, objects, several, short, some, told"
+KNOWN = (
+    "anything, form, inner, listen, loud, map, name, objects, several, short, some, "
+)
+KNOWN += "told"
 
 MISTAKES: list[tuple[object, str]] = [
     ([], "the body is not an object, but a list"),
@@ -86,6 +90,7 @@ MISTAKES: list[tuple[object, str]] = [
     ({"name": "", "short": "1234"}, "`short` has more than 3 characters"),
     ({"name": "", "form": "b"}, "`form` has not the right form"),
     ({"name": "", "told": "b"}, "`told` is 'b', which is not letters a"),
+    ({"name": "", "loud": "b"}, "`loud` is 'b', which is not ASCII, all A"),
     ({"name": "", "told": 1}, "`told` is not a string, but an integer"),
     (
         {"name": "", "objects": {"a.b": {"id": 1}}},

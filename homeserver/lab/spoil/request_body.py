@@ -32,10 +32,16 @@ class RequestBody(Struct, frozen=True, forbid_unknown_fields=True):
     """A request to send."""
 
     destination: Annotated[str, Meta(description="A server name.")]
-    path: Annotated[str, Meta(pattern=r"^/[!-~]*$")]
-    method: Annotated[str, Meta(pattern=r"^[A-Z]{1,20}$")] = "GET"
+    path: Annotated[
+        str,
+        Meta(pattern=r"^/[!-~]*$", description="A path: `/` and ASCII without spaces."),
+    ]
+    method: Annotated[
+        str, Meta(pattern=r"^[A-Z]{1,20}$", description="A word in capitals.")
+    ] = "GET"
     query: Annotated[
-        Annotated[str, Meta(pattern=r"^[!-~]*$")] | None,
+        Annotated[str, Meta(pattern=r"^[!-~]*$", description="ASCII without spaces.")]
+        | None,
         Meta(description="Without the `?`."),
     ] = None
     content: Annotated[object, Meta(description="The JSON of the body.")] = UNSET

@@ -46,7 +46,7 @@ def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
         from homeserver.storage.engine import postgres  # noqa: PLC0415 - see above
     except ImportError as error:
         raise StoreUnavailable(
-            f"PostgreSQL needs psycopg ({error}); install it with "
-            "pip install 'matrix-federation-endpoint[postgres]'"
+            f"PostgreSQL needs psycopg ({error}); install it in the folder of the "
+            "source: .venv/bin/pip install '.[postgres]'"
         ) from None
     return Engine(partial(postgres.connect, url), postgres.now_ts, is_shared=True)
