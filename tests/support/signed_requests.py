@@ -180,3 +180,18 @@ class SlowKeys(KnownKeys):
         self.waiting.append(answer)
         await answer
         return await super().event_keys(server_name, events, cause, failed)
+
+
+class LateKeys(KnownKeys):
+    """A keyring whose keys of requests come when the test says so."""
+
+    def __init__(self, *peers: Peer) -> None:
+        super().__init__(*peers)
+        self.fetched: Deferred[None] = Deferred()
+
+    async def request_key(
+        self, server_name: ServerName, key_id: KeyId, cause: Cause
+    ) -> VerifyKey:
+        """A key that is known, after a while."""
+        await self.fetched
+        return await super().request_key(server_name, key_id, cause)
