@@ -254,3 +254,11 @@ def _parse(data: bytes, *, to_head: bool) -> list[Answer]:
         assert len(body) == length
         answers.append(Answer(version.decode(), int(status), headers, body))
     return answers
+
+
+def old_context(latest: int) -> SSL.Context:
+    """A client that speaks no newer TLS than `latest`, and takes what it gets."""
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_max_proto_version(latest)
+    context.set_cipher_list(b"DEFAULT:@SECLEVEL=0")
+    return context
