@@ -72,6 +72,10 @@ from tests.support.signed_requests import identity
 _T = TypeVar("_T")
 
 NOW = 1_800_000_000.0  # seconds since 1970
+NOW_TS = int(NOW * 1000)
+
+EDU: Json = {"edu_type": "x.test", "content": {"typing": True}}
+SEND = "/v1/send/them.example"
 
 TOKEN = "s3cret-token"
 HOST = "Host: 127.0.0.1:8008"
