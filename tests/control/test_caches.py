@@ -1,89 +1,33 @@
-"""What discovery and the keyring remember is shown and forgotten."""
+"""What is remembered of other servers, as the control API shows it.
 
-from collections.abc import Sequence
+An entry says what was asked, what was found, and until when that is kept.
+"""
 
 import pytest
-from twisted.internet.defer import Deferred
-from twisted.names import dns
 
-from homeserver.net.cause import OURSELVES
-from homeserver.outbound.discovery.well_known import Delegation
-from homeserver.protocol.canonical_json import Json, encode
-from homeserver.protocol.discovery import (
-    LookupFailed,
-    NotResolvable,
-    Resolution,
-    Route,
-    Step,
-)
+from homeserver.protocol.canonical_json import encode
+from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import build_v2
-from tests.support.control_side import NOW, Panel
-from tests.support.coroutines import result_of
-from tests.support.dns_records import a, cname, srv
+from tests.support.control_side import NOW_TS, Panel
+from tests.support.dns_records import a, cname
+from tests.support.kept_answers import (
+    HOST,
+    OTHERS,
+    THEIRS,
+    WELL_KNOWN,
+    asked,
+    delegation,
+    keep_addresses,
+    keep_alias,
+    keep_document,
+    keep_everything,
+    keep_srv,
+    pause,
+    shown,
+)
 from tests.support.manual_sender import US
 from tests.support.signed_requests import THEM
-
-NOW_TS = int(NOW * 1000)
-HOST = "them.example"
-WELL_KNOWN = f"https://{HOST}/.well-known/matrix/server"
-SERVICE = f"_matrix._tcp.{HOST}"
-
-
-def keep_document(panel: Panel, host: str, value: Delegation | LookupFailed) -> None:
-    """Have something kept of a host's well-known document for 300 seconds."""
-
-    async def look_up() -> tuple[Delegation | LookupFailed, float]:
-        return value, 300.0
-
-    result_of(panel.routes.documents.answers.fetch(host, look_up))
-
-
-def keep_srv(panel: Panel, name: str, *targets: str, ttl: int = 60) -> None:
-    """Have the SRV records at `name` kept."""
-    asked = Deferred.fromCoroutine(panel.routes.lookups.srv(name, OURSELVES))
-    records = [srv(target, name, (0, 5, 8448), ttl) for target in targets]
-    panel.routes.dns.answer("SRV", name, records)
-    assert asked.called
-
-
-def keep_alias(panel: Panel, host: str, *records: dns.RRHeader) -> None:
-    """Have what an alias stands for kept."""
-    asked = Deferred.fromCoroutine(panel.routes.lookups.alias(host, OURSELVES))
-    panel.routes.dns.answer("CNAME", host, list(records))
-    assert asked.called
-
-
-def keep_addresses(panel: Panel, host: str, *records: dns.RRHeader) -> None:
-    """Have the addresses of a host kept; it has none of IPv6."""
-    asked = Deferred.fromCoroutine(panel.routes.lookups.addresses(host, OURSELVES))
-    panel.routes.dns.answer("AAAA", host, [])
-    panel.routes.dns.answer("A", host, list(records))
-    assert asked.called
-
-
-def pause(panel: Panel, name: ServerName = THEM.server_name) -> None:
-    """Have the keys of a server fetched just now, which fails unless they are there."""
-    result_of(panel.keyring.refresh(name, OURSELVES))
-
-
-def shown(panel: Panel, query: str = "") -> Sequence[Json]:
-    """The entries of `/v1/caches`."""
-    answer = panel.ask("GET", f"/v1/caches{query}")
-    assert answer.status == 200
-    entries = answer.json["caches"]
-    assert isinstance(entries, list)
-    return entries
-
-
-def asked(panel: Panel, query: str = "") -> list[tuple[object, object]]:
-    """Of each entry, which cache it is of and what was asked."""
-    return [(each["cache"], each["asked"]) for each in shown(panel, query)]
-
-
-def delegation(name: str, *, is_kept_longer: bool = False) -> Delegation:
-    """What a document says."""
-    return Delegation(ServerName.parse(name), is_kept_longer)
 
 
 def test_nothing() -> None:
@@ -122,6 +66,9 @@ def test_documents() -> None:
     ]
     panel.clock.advance(200)
     assert len(shown(panel)) == 2
+
+
+SERVICE = f"_matrix._tcp.{HOST}"
 
 
 def test_records() -> None:
@@ -180,32 +127,6 @@ def test_pauses() -> None:
     assert fetched["kept_until_ts"] == NOW_TS + 10_000
 
 
-def keep_everything(panel: Panel) -> None:
-    """Have answers kept that the routes to one server rest on, and two of others."""
-    keep_document(panel, HOST, delegation("m.example"))
-    keep_document(panel, "b.example", delegation("m.example"))
-    keep_srv(panel, "_matrix._tcp.m.example", "s.example")
-    keep_srv(panel, "_matrix._tcp.b.example", "t.example")
-    keep_addresses(panel, "s.example", a("192.0.2.1", "s.example", 30))
-    keep_alias(panel, "s.example", cname("s.example", "u.example", 40))
-    pause(panel)
-    pause(panel, ServerName.parse("b.example"))
-
-
-THEIRS = [
-    ("well-known", WELL_KNOWN),
-    ("SRV", "_matrix._tcp.m.example"),
-    ("A", "s.example"),
-    ("CNAME", "s.example"),
-    ("keys", HOST),
-]
-OTHERS = [
-    ("well-known", "https://b.example/.well-known/matrix/server"),
-    ("SRV", "_matrix._tcp.b.example"),
-    ("keys", "b.example"),
-]
-
-
 def test_one_server() -> None:
     """What is remembered of a server leads from its document to its addresses."""
     panel = Panel()
@@ -240,126 +161,6 @@ def test_mistake(query: str) -> None:
     assert answer.error == (400, "M_INVALID_PARAM")
     panel.ask("DELETE", "/v1/caches?server=a_b")
     assert len(shown(panel)) == 8
-
-
-def test_forget_one_server() -> None:
-    """What concerns one server is forgotten, and nothing else."""
-    panel = Panel()
-    keep_everything(panel)
-    other = ServerName.parse("other.example")
-    panel.failed_routes |= {ServerName.parse(HOST), other}
-    assert panel.ask("DELETE", f"/v1/caches?server={HOST}").json == {}
-    assert asked(panel) == OTHERS
-    assert panel.failed_routes == {other}
-
-
-def test_forget_all() -> None:
-    """Everything is forgotten, and looked up when it is asked for."""
-    panel = Panel()
-    keep_everything(panel)
-    panel.failed_routes.add(ServerName.parse(HOST))
-    assert panel.ask("DELETE", "/v1/caches").json == {}
-    assert shown(panel) == []
-    assert not panel.failed_routes
-
-
-def test_retry_forgets() -> None:
-    """A retry forgets what was looked up to reach a peer, who may be a new one."""
-    panel = Panel()
-    keep_everything(panel)
-    assert panel.ask("POST", f"/v1/peers/{HOST}/retry", {}).status == 200
-    assert asked(panel) == OTHERS
-    again = panel.ask("POST", f"/v1/peers/{HOST}/retry", {})
-    assert again.error == (404, "M_NOT_FOUND")
-
-
-@pytest.mark.parametrize("only", ["pause", "document", "failed route"])
-def test_retry_of_who_is_hardly_known(only: str) -> None:
-    """It is enough that one thing was remembered."""
-    panel = Panel()
-    if only == "pause":
-        pause(panel)
-    elif only == "failed route":
-        panel.failed_routes.add(ServerName.parse(HOST))
-    else:
-        keep_document(panel, HOST, LookupFailed("no answer"))
-    assert panel.ask("POST", f"/v1/peers/{HOST}/retry", {}).status == 200
-
-
-@pytest.mark.parametrize("path", ["/v1/caches", f"/v1/caches?server={HOST}"])
-def test_failures_begin_again(path: str) -> None:
-    """After forgetting, keys that cannot be fetched pause as long as at first."""
-    panel = Panel()
-    pause(panel)
-    panel.clock.advance(31)
-    pause(panel)
-    assert (
-        shown(panel)[0]["kept_until_ts"] == int(panel.clock.seconds() * 1000) + 60_000
-    )
-    panel.ask("DELETE", path)
-    pause(panel)
-    assert (
-        shown(panel)[0]["kept_until_ts"] == int(panel.clock.seconds() * 1000) + 30_000
-    )
-
-
-RESOLUTION = Resolution(
-    THEM.server_name,
-    [
-        Step("well-known", WELL_KNOWN, "delegates to m.example"),
-        Step("srv", "_matrix._tcp.m.example", "0 5 8448 s.example"),
-        Step("srv", "s.example", "is an alias"),
-        Step("fallback", "s.example", "connect to it"),
-    ],
-    [Route("192.0.2.1", 8448, HOST, HOST)],
-)
-
-
-def marks(panel: Panel) -> list[Json]:
-    """What the steps of resolving the server say beside what was found."""
-    steps = panel.ask("GET", f"/v1/resolve/{HOST}").json["steps"]
-    assert isinstance(steps, list)
-    plain = {"step", "asked", "found"}
-    return [{k: v for k, v in step.items() if k not in plain} for step in steps]
-
-
-def test_steps_on_kept_answers() -> None:
-    """A step that rests on an answer of before says until when that is kept."""
-    panel = Panel()
-    panel.routes.outcomes[HOST] = RESOLUTION
-    assert marks(panel) == [{}] * 4
-    keep_document(panel, HOST, delegation("m.example", is_kept_longer=True))
-    keep_srv(panel, "_matrix._tcp.m.example", "s.example")
-    keep_alias(panel, "s.example", cname("s.example", "u.example", 40))
-    assert marks(panel) == [{}] * 4, "they are of this moment"
-    panel.clock.advance(10)
-    assert marks(panel) == [
-        {"kept_until_ts": NOW_TS + 300_000, "floor_seconds": 300.0},
-        {"kept_until_ts": NOW_TS + 60_000},
-        {"kept_until_ts": NOW_TS + 40_000},
-        {},
-    ]
-    panel.clock.advance(35)
-    assert marks(panel)[1:] == [{"kept_until_ts": NOW_TS + 60_000}, {}, {}]
-
-
-def test_steps_that_lead_nowhere() -> None:
-    """The steps of a failed resolution are marked as well."""
-    panel = Panel()
-    panel.routes.outcomes[HOST] = NotResolvable("no way", RESOLUTION.steps)
-    keep_document(panel, HOST, LookupFailed("status 404"))
-    panel.clock.advance(10)
-    assert marks(panel) == [{"kept_until_ts": NOW_TS + 300_000}, {}, {}, {}]
-
-
-def test_keys_beside_what_is_remembered() -> None:
-    """Beside a server's keys stands what was remembered of it before they came."""
-    panel = Panel()
-    assert panel.ask("GET", f"/v1/keys/{HOST}").json["kept"] == []
-    keep_everything(panel)
-    kept = panel.ask("GET", f"/v1/keys/{HOST}").json["kept"]
-    assert kept == shown(panel, f"?server={HOST}")
-    assert len(kept) == len(THEIRS)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
