@@ -8,14 +8,13 @@ import pytest
 from homeserver.lab.faults.history import HISTORY_FAULTS
 from homeserver.lab.faults.invites import INVITE_FAULTS
 from homeserver.lab.faults.joins import SEND_JOIN_FAULTS
-from homeserver.lab.faults.policy import POLICY_FAULTS
 from homeserver.lab.faults.states import STATE_FAULTS
 from homeserver.lab.faults.templates import TEMPLATE_FAULTS
 from homeserver.protocol.canonical_json import parse
 from homeserver.protocol.errors import BadJson
 from tests.support.faulty_room import Scene, of_type
 from tests.support.our_names import OUR_NAME
-from tests.support.our_rooms import BOB, text
+from tests.support.our_rooms import BOB
 
 FORMATS = ("1", "11", "12")
 
@@ -258,35 +257,6 @@ def test_replies_of_version_1_are_wrong_as_well() -> None:
     assert "event" not in reply[1]
 
 
-POLICY: dict[str, Callable[[Any, Any], bool]] = {
-    "policy.unsigned": lambda got, _: got == {},
-    "policy.wrong-key": lambda got, right: got.keys() == right.keys() and got != right,
-    "policy.other-event": lambda got, right: (
-        got.keys() == right.keys() and got != right
-    ),
-    "policy.other-server": lambda got, right: (
-        [*got.values()] == [*right.values()] and got != right
-    ),
-}
-
-
-@pytest.mark.parametrize("name", [*POLICY, "policy.refuse"])
-def test_wrong_policy_servers(name: str) -> None:
-    """They sign with another key, for another server, or not at all."""
-    scene = Scene("11")
-    scene.side.desk.open()
-    event = scene.side.ours.send(scene.room, "m.room.message", text("a")).event
-    path = "/_matrix/policy/v1/sign"
-    right = scene.side.ask_at("POST", path, event.pdu)
-    assert right.status == 200, right.json
-    scene.side.put({name: True})
-    got = scene.side.ask_at("POST", path, event.pdu)
-    if name == "policy.refuse":
-        assert (got.status, got.json["errcode"]) == (400, "M_FORBIDDEN")
-    else:
-        assert POLICY[name](got.json, right.json)
-
-
 def test_each_fault_has_its_test() -> None:
     """None of these families is left out."""
     families = (
@@ -295,14 +265,12 @@ def test_each_fault_has_its_test() -> None:
         HISTORY_FAULTS,
         STATE_FAULTS,
         INVITE_FAULTS,
-        POLICY_FAULTS,
     )
     names = {name for family in families for name in family}
     alone = {
         "template.room-version",
         "event.missing",
-        "policy.refuse",
         "state-ids.with",
         "state-ids.without",
     }
-    assert names == CHECKS.keys() | POLICY.keys() | alone
+    assert names == CHECKS.keys() | alone

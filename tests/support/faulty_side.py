@@ -45,7 +45,8 @@ class FaultySide(RoomSide):
 
     def more_routes(self, servers: OnlyServer) -> list[Route]:
         """The routes about rooms."""
-        self.rules = Rules(self.clock, Random(1), OurKeys(lambda: self.desk))
+        self.own_keys = OurKeys(lambda: self.desk)
+        self.rules = Rules(self.clock, Random(1), self.own_keys)
         found = super().more_routes(servers)
         return [replace(each, answer=self._wrapped(each)) for each in found]
 

@@ -10,15 +10,10 @@ from collections.abc import Mapping
 from homeserver.http.reply import Reply, error_reply
 from homeserver.lab.faults.bodies import changed
 from homeserver.lab.faults.fault import Act, Case, Continue, Fault, flag
-from homeserver.protocol.canonical_json import (
-    Json,
-    encode,
-    encode_base64,
-    parse_object,
-)
+from homeserver.protocol.canonical_json import Json, encode_base64, parse_object
 from homeserver.protocol.events.event import redact
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from homeserver.protocol.signing import POLICY_KEY_ID, signed_bytes
+from homeserver.protocol.signing import POLICY_KEY_ID, SigningKey, signed_bytes
 
 _ROUTES = ("/_matrix/policy/v1/sign",)
 
@@ -37,18 +32,24 @@ def _unsigned(_: Json, __: object, ___: Case) -> Json:
 
 
 def _wrong_key(answer: Json, _: object, case: Case) -> Json:
-    key = case.keys.spare(case.server, POLICY_KEY_ID)
-    return {case.server: {POLICY_KEY_ID: encode_base64(key.sign(encode(answer)))}}
+    return _signature(answer, case.keys.spare(case.server, POLICY_KEY_ID), case)
 
 
 def _other_event(answer: Json, _: object, case: Case) -> Json:
-    key, content = case.keys.policy(case.server), case.request.content
+    key = case.keys.policy(case.server)
+    return _signature(answer, key, case, origin_server_ts=0)
+
+
+def _signature(
+    answer: Json, key: SigningKey | None, case: Case, **changes: object
+) -> Json:
+    """The signature of the event that was sent, or of one that differs from it."""
+    content = case.request.content
     if key is None or content is None:
         return answer
     content.seek(0)
-    pdu = parse_object(content.read())
-    other = {**pdu, "origin_server_ts": 0}
-    message = signed_bytes(redact(other, ROOM_VERSIONS["11"]))
+    event = {**parse_object(content.read()), **changes}
+    message = signed_bytes(redact(event, ROOM_VERSIONS["11"]))
     return {case.server: {POLICY_KEY_ID: encode_base64(key.sign(message))}}
 
 
