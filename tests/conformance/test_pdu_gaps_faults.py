@@ -4,8 +4,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from homeserver.conformance.fates import STRICT
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
@@ -19,9 +17,9 @@ from homeserver.rooms.missing import Missing
 from homeserver.rooms.receiving import _take
 from homeserver.rooms.source import Source, StateIds
 from homeserver.rooms.turn import Turn
-from tests.conformance.faulty import Row, check_row, patched
-from tests.conformance.test_pdus_faults import of, only
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, patched
+from tests.conformance.pdu_target import of, pdu_fault_test
+from tests.support.conformance_stage import Fault
 
 _missing_events = Source.missing_events
 
@@ -160,10 +158,4 @@ ROWS: list[Row] = [
     ),
 ]
 
-
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others that it meets."""
-    check_row(on_stage, fault, expected, only(expected))
+test_a_fault_turns_its_checks_red = pdu_fault_test(ROWS)
