@@ -31,6 +31,7 @@ from homeserver.app.discovery import (
     build_trust,
 )
 from homeserver.app.endpoint import Endpoint, Extension
+from homeserver.app.files import load_files
 from homeserver.app.shared import Outside
 from homeserver.app.store import configured_store
 from homeserver.app.systemd import ServiceManager, Watchdog
@@ -94,7 +95,7 @@ def run(
     endpoint = Endpoint(
         path,
         config,
-        identity.load_all(path, config),
+        load_files(path, config),
         reactor,
         SystemRandom(),
         _outside(path, config, reactor, worker),
