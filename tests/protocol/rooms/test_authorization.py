@@ -9,8 +9,8 @@ from homeserver.protocol.rooms.authorization import (
     check_state_dependent,
     check_state_independent,
 )
+from tests.protocol.rooms.judged_events import Make, create, join, levels, member, topic
 from tests.protocol.rooms.room import ALICE, BART, BOB, CAROL, DAN, INA, OLIVE, Room
-from tests.protocol.rooms.test_rules import Make, create, join, levels, member, topic
 
 SENTENCES: list[tuple[str, Make, str]] = [
     (

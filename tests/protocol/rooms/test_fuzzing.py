@@ -30,8 +30,8 @@ from homeserver.protocol.rooms.rules import CitedEvents
 from homeserver.protocol.rooms.server_acl import may_take_part
 from homeserver.protocol.rooms.state import residents
 from homeserver.protocol.rooms.templates import Wanted, read_template
+from tests.protocol.rooms.judged_events import by_mail
 from tests.protocol.rooms.room import ALICE, BOB, DAN, INA, OLIVE, Room
-from tests.protocol.rooms.test_rules import by_mail
 from tests.support.mutations import mutated_json
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
