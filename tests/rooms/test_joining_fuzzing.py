@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import membership
-from tests.rooms.test_joining import FIRST, restricted
 from tests.support.coroutines import result_of
+from tests.support.join_replies import FIRST, restricted
 from tests.support.mutations import mutated_bytes, mutated_json
 from tests.support.neighbours import ANN, Neighbours
 from tests.support.our_rooms import ALICE, BOB, new_room, same

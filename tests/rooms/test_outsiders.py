@@ -20,8 +20,8 @@ from homeserver.rooms.invites import MAX_STATE_BYTES, MAX_STATE_EVENTS
 from homeserver.rooms.outsiders import Taken
 from homeserver.rooms.room import Room
 from homeserver.storage.pending_memberships import PendingMembership
-from tests.rooms.test_joining import FIRST, NOBODY, SECOND, with_, without
 from tests.support.coroutines import result_of
+from tests.support.join_replies import FIRST, NOBODY, SECOND, with_, without
 from tests.support.neighbours import ANN, Neighbours
 from tests.support.our_rooms import ALICE, BOB, new_room
 from tests.support.room_side import signed
