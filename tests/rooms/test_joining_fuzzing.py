@@ -20,10 +20,10 @@ from tests.support.join_replies import FIRST, restricted
 from tests.support.mutations import mutated_bytes, mutated_json
 from tests.support.neighbours import ANN, Neighbours
 from tests.support.our_rooms import ALICE, BOB, new_room, same
+from tests.support.outsiders import KNOCKABLE
 
 FUZZ = settings(max_examples=15, deadline=None)
 
-KNOCKABLE = NewEvent("m.room.join_rules", BOB, {"join_rule": "knock"}, "")
 
 _FRAGMENTS = [b"[", b"{", b'"', b"null", b"1e999", b'"a":', b",", b"\xff", b"[" * 999]
 
