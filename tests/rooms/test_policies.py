@@ -1,4 +1,8 @@
-"""Policy servers of rooms: asked, obeyed, and one of our own."""
+"""Rooms with a policy server, which is asked and obeyed.
+
+Rules: an event without its signature is not sent, and is soft-failed when it is
+received; a server that hangs holds nothing up.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,15 +11,12 @@ import nacl.signing
 import pytest
 from twisted.internet.defer import Deferred
 
-from homeserver.net.cause import OURSELVES, Cause
-from homeserver.outbound.calls import Call
+from homeserver.net.cause import Cause
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.canonical_json import Json, as_object, encode, encode_base64
+from homeserver.protocol.canonical_json import Json, as_object, encode
 from homeserver.protocol.errors import Forbidden
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.policy import PolicyServer
 from homeserver.protocol.rooms.receipt import Outcome
@@ -27,46 +28,11 @@ from tests.support.coroutines import result_of
 from tests.support.http_connection import Connection, request
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import ALICE, text
+from tests.support.policy_servers import VERSION, PolicyCalls, policy, reply
 from tests.support.room_side import RoomSide, signed
 from tests.support.signed_requests import OTHERS, THEM
 
-KEY = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"p" * 32))
 OTHER_KEY = SigningKey(POLICY_KEY_ID, nacl.signing.SigningKey(b"q" * 32))
-
-VERSION = ROOM_VERSIONS["11"]
-
-
-def reply(event: Event, key: SigningKey = KEY, name: object = None) -> Json:
-    """What a policy server answers."""
-    signature = encode_base64(key.sign(event.signed))
-    return {str(name or THEM.server_name): {POLICY_KEY_ID: signature}}
-
-
-class PolicyCalls:
-    """A policy server that signs, unless a test decides otherwise."""
-
-    def __init__(self) -> None:
-        self.asked: list[Event] = []
-        self.answer: Callable[[Event], Json] = reply
-
-    async def ask(
-        self, destination: ServerName, call: Call, cause: Cause = OURSELVES
-    ) -> Json:
-        """As `FederationCalls`."""
-        assert destination == THEM.server_name
-        assert (call.method, call.path) == ("POST", "/_matrix/policy/v1/sign")
-        event = Event.parse(as_object(call.content, "the event"), VERSION)
-        self.asked.append(event)
-        return self.answer(event)
-
-
-def policy(key: SigningKey = KEY, via: object = None) -> Json:
-    """The content of `m.room.policy`."""
-    public = encode_base64(key.verify_key.key)
-    return {
-        "via": str(via or THEM.server_name),
-        "public_keys": {"ed25519": public},
-    }
 
 
 class Scene:
@@ -293,94 +259,3 @@ def test_joins_are_asked_about(scene: Scene) -> None:
     answer = scene.side.send("join", event, peer=OTHERS)
     assert (answer.status, answer.json["errcode"]) == (403, "M_FORBIDDEN")
     assert event.event_id not in scene.room.entries
-
-
-def test_our_server_may_be_the_one() -> None:
-    """It signs its own events without a request, from the beginning of the room."""
-    calls = PolicyCalls()
-    side = RoomSide(calls)
-    side.desk.open()
-    content: Json = {
-        "via": OUR_NAME.name,
-        "public_keys": {"ed25519": side.desk.public_key},
-    }
-    state = [
-        NewEvent("m.room.policy", ALICE, content, ""),
-        NewEvent("m.room.x", ALICE, {}, ""),
-    ]
-    room = side.ours.create("11", initial_state=state, name="N")
-    sent = side.ours.send(room, "m.room.message", text("a"))
-    assert {each.outcome for each in room.entries.values()} == {Outcome.ACCEPTED}
-    assert POLICY_KEY_ID in as_object(
-        as_object(sent.event.pdu["signatures"], "all")[OUR_NAME.name], "ours"
-    )
-    side.desk.close()
-    with pytest.raises(Forbidden, match="is no policy server"):
-        side.ours.send(room, "m.room.message", text("b"))
-
-
-class Desk:
-    """A room of ours that Bob is in, and what our server signs."""
-
-    def __init__(self) -> None:
-        self.side = RoomSide()
-        self.room = self.side.ours.create("11", preset="public_chat")
-        self.side.join(self.room)
-
-    def sign(self, kind: str = "m.room.message", **members: object) -> Any:
-        """The answer to Bob's server."""
-        pdu: Json = {
-            "type": kind,
-            "room_id": self.room.room_id,
-            "sender": "@bob:them.example",
-            "content": {},
-            "depth": 1,
-            "origin_server_ts": 1,
-            "prev_events": [],
-            "auth_events": [],
-            **members,
-        }
-        self.event = signed(pdu, "11")
-        path = "/_matrix/policy/v1/sign"
-        return self.side.ask_at("POST", path, content=self.event.pdu)
-
-
-def test_it_signs_what_it_is_asked_about() -> None:
-    """By the key that the control API told, as long as it is a policy server."""
-    desk = Desk()
-    assert desk.sign().json["errcode"] == "M_UNRECOGNIZED"
-    public = desk.side.desk.open()
-    answer = desk.sign()
-    assert answer.status == 200, answer.json
-    server = PolicyServer(OUR_NAME, type(KEY.verify_key).parse(POLICY_KEY_ID, public))
-    assert server.has_signed(server.add_signature(desk.event, answer.json))
-    desk.side.desk.close()
-    assert desk.sign().status == 404
-
-
-@pytest.mark.parametrize(
-    ("members", "expected"),
-    [
-        ({"room_id": "!none:us.example"}, (404, "M_NOT_FOUND")),
-        ({"kind": "m.room.policy", "state_key": ""}, (400, "M_FORBIDDEN")),
-    ],
-    ids=repr,
-)
-def test_what_it_does_not_sign(
-    members: dict[str, Any], expected: tuple[int, str]
-) -> None:
-    """Events of rooms that it is not in, and the one that names a policy server."""
-    desk = Desk()
-    desk.side.desk.open()
-    answer = desk.sign(**members)
-    assert (answer.status, answer.json["errcode"]) == expected
-
-
-@pytest.mark.parametrize("content", [{}, {"room_id": 1}, {"room_id": "!a:b"}])
-def test_what_is_no_event(content: Json) -> None:
-    """It is refused with an error that says why."""
-    desk = Desk()
-    desk.side.desk.open()
-    answer = desk.side.ask_at("POST", "/_matrix/policy/v1/sign", content=content)
-    assert answer.status in {400, 404}
-    assert answer.json["errcode"] != "M_UNKNOWN"
