@@ -1,20 +1,21 @@
-"""Rooms that we create and take part in, in memory and in the store."""
+"""Rooms that we take part in, in memory and in the store.
+
+Rules: events follow one another and join what forks; what the rules do not allow is not
+sent; a redaction applies to what is served.
+"""
 
 import pytest
 
 from homeserver.protocol.canonical_json import Json, encode_base64
-from homeserver.protocol.errors import BadJson, InvalidParam, NotFound
+from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from homeserver.protocol.identifiers import EventId, RoomId, UserId
-from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
+from homeserver.protocol.identifiers import EventId, UserId
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
 from homeserver.rooms.room import Room
-from homeserver.rooms.turn import Turn
-from homeserver.storage.room_rows import RoomChanged
 from tests.support.coroutines import result_of
 from tests.support.our_names import OTHER_NAME, OUR_NAME
 from tests.support.our_rooms import (
@@ -23,105 +24,12 @@ from tests.support.our_rooms import (
     OurRooms,
     events_of,
     ids,
-    new_room,
     same,
     text,
 )
-from tests.support.room_side import changed
-from tests.support.signed_requests import US, Peer, signing_key
-
-VERSIONS = tuple(ROOM_VERSIONS)
 
 
-@pytest.mark.parametrize("preset", ["private_chat", "public_chat"])
-@pytest.mark.parametrize("version", VERSIONS)
-def test_created(version: str, preset: str) -> None:
-    """A room of each version has the events of its preset, all of them accepted."""
-    ours = OurRooms()
-    room = ours.create(version, preset=preset, name="N", topic="T")
-    entries = list(room.entries.values())
-    assert [each.type for each in entries] == [
-        "m.room.create",
-        "m.room.member",
-        "m.room.power_levels",
-        "m.room.join_rules",
-        "m.room.history_visibility",
-        "m.room.guest_access",
-        "m.room.name",
-        "m.room.topic",
-    ]
-    assert {each.outcome for each in entries} == {Outcome.ACCEPTED}
-    assert [each.depth for each in entries] == list(range(1, 9))
-    assert room.extremities == {entries[-1].event_id}
-    assert len(room.current) == 8
-    rule = "public" if preset == "public_chat" else "invite"
-    assert room.current["m.room.join_rules", ""].content == {"join_rule": rule}
-    assert room.residents == {OUR_NAME}
-    is_hash = version == "12"
-    assert (":" in room.room_id) is not is_hash
-    are_named = version in {"1", "2"}
-    assert {"event_id" in event.pdu for event in room.current.values()} == {are_named}
-    same(room, ours.read(room.room_id))
-    assert result_of(ours.rooms.store.room_ids()) == [room.room_id]
-
-
-@pytest.mark.parametrize(("version", "to_upgrade"), [("11", 100), ("12", 150)])
-def test_levels_of_the_owners(version: str, to_upgrade: int) -> None:
-    """What could take control of a room needs 100; an upgrade is the creators'."""
-    content = OurRooms().create(version).current["m.room.power_levels", ""].content
-    assert content["events"] == {
-        "m.room.encryption": 100,
-        "m.room.history_visibility": 100,
-        "m.room.power_levels": 100,
-        "m.room.server_acl": 100,
-        "m.room.tombstone": to_upgrade,
-    }
-
-
-def test_trusted() -> None:
-    """A trusted preset gives power to those who are invited; what is given replaces."""
-    room = OurRooms().create(
-        "11",
-        preset="trusted_private_chat",
-        invited=[BOB],
-        power_levels={"kick": 10},
-        content={"type": "m.space"},
-        initial_state=[
-            NewEvent("m.room.join_rules", ALICE, {"join_rule": "knock"}, ""),
-            NewEvent("m.room.encryption", ALICE, {"algorithm": "x"}, ""),
-        ],
-    )
-    levels = room.current["m.room.power_levels", ""].content
-    assert levels["users"] == {ALICE.user_id: 100, BOB.user_id: 100}
-    assert levels["kick"] == 10
-    assert room.current["m.room.create", ""].content["type"] == "m.space"
-    assert room.current["m.room.join_rules", ""].content == {"join_rule": "knock"}
-    assert ("m.room.encryption", "") in room.current
-
-
-def test_not_created() -> None:
-    """A room that the rules do not allow leaves nothing behind."""
-    ours = OurRooms()
-    bad = [NewEvent("m.room.power_levels", ALICE, {"ban": "x"}, "")]
-    with pytest.raises(BadJson):
-        ours.create("12", initial_state=bad)
-    assert result_of(ours.store.room_ids()) == []
-    stranger = new_room(creator=BOB)
-    with pytest.raises(InvalidParam, match=r"them\.example, not of ours"):
-        result_of(ours.rooms.create(stranger))
-    with pytest.raises(NotFound):
-        result_of(ours.rooms.known(RoomId("!no:us.example")))
-
-
-def test_why_not_created() -> None:
-    """A create event that is not allowed is refused with its own rule."""
-    ours = OurRooms()
-    with pytest.raises(NotAllowed, match=r"^rule 1\.4: .*additional_creators"):
-        ours.create("12", content={"additional_creators": "x"})
-    assert result_of(ours.store.room_ids()) == []
-
-
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", ROOM_VERSIONS)
 def test_sent(version: str) -> None:
     """Events of ours follow one another, and go to the servers in the room."""
     ours = OurRooms()
@@ -254,101 +162,6 @@ def test_redaction_before_its_target() -> None:
     entry = result_of(take()).entries[message.event_id]
     assert entry.redacted_by == redaction.event.event_id
     assert ours.read(room.room_id).entries[message.event_id] == entry
-
-
-def test_written_or_not() -> None:
-    """A turn that fails leaves the room as the store has it."""
-    ours = OurRooms()
-    room = ours.create()
-    before = dict(room.entries)
-
-    async def fail() -> None:
-        async with ours.rooms.turn(room.room_id) as turn:
-            new = NewEvent("m.room.message", ALICE, text("x"))
-            await turn.take(await ours.author.make(turn.room, new))
-            raise ValueError("on purpose")
-
-    with pytest.raises(ValueError, match="on purpose"):
-        result_of(fail())
-    assert room.is_stale
-    again = result_of(ours.rooms.known(room.room_id))
-    assert again.entries == before
-    ours.send(again, "m.room.message", text("y"))
-
-
-def test_begun_in_vain() -> None:
-    """A room that was left and is joined in vain stays as the store has it."""
-    ours = OurRooms()
-    room = ours.create()
-    before = room.extremities
-    new = NewEvent("m.room.message", ALICE, text("x"))
-    event = result_of(ours.author.make(room, new))
-    lost = changed(event, Peer(US, signing_key()), auth_events=["$" + "a" * 43])
-
-    async def begin() -> None:
-        async with ours.rooms.turn(room.room_id) as turn:
-            await turn.begin(lost, turn.room.current)
-
-    with pytest.raises(UnknownAuthEvent):
-        result_of(begin())
-    assert result_of(ours.rooms.known(room.room_id)).extremities == before
-
-
-def test_two_processes() -> None:
-    """Of two processes, the one that has read an older room reads it again."""
-    ours = OurRooms(is_shared=True)
-    theirs = OurRooms(ours.database, is_shared=True)
-    room = ours.create()
-    theirs.send(room, "m.room.message", text("1"))
-    sent = ours.send(room, "m.room.message", text("2"))
-    again = result_of(ours.rooms.known(room.room_id))
-    assert len(again.entries) == len(room.entries) + 2
-    assert again.extremities == {sent.event.event_id}
-    # Without a look at the store, the commit finds out.
-    alone, other = OurRooms(ours.database), OurRooms(ours.database)
-    result_of(alone.rooms.known(room.room_id))
-    other.send(room, "m.room.message", text("3"))
-    before = other.read(room.room_id).extremities
-    sent = alone.send(room, "m.room.message", text("4"))
-    assert set(sent.event.prev_event_ids) == before
-    assert len(other.read(room.room_id).entries) == len(again.entries) + 2
-
-
-def test_changed_again_and_again() -> None:
-    """A change that others always come before is given up, and nothing is written."""
-    ours = OurRooms()
-    room = ours.create()
-    attempts = []
-
-    async def take(turn: Turn) -> None:
-        attempts.append(turn.room)
-        other = OurRooms(ours.database)
-        new = NewEvent("m.room.message", ALICE, text(str(len(attempts))))
-        await other.rooms.send(room.room_id, new)
-        await ours.rooms.enter(turn, await ours.author.make(turn.room, new))
-
-    with pytest.raises(RoomChanged):
-        result_of(ours.rooms.change(room.room_id, take))
-    assert len({*map(id, attempts)}) == len(attempts) == 10
-    assert len(ours.read(room.room_id).entries) == len(room.entries) - 1 + 10
-
-
-def test_sent_once_more() -> None:
-    """A turn that only queues something reads a room again that others changed."""
-    ours = OurRooms()
-    room = ours.create()
-    sent = ours.send(room, "m.room.message", text("1"))
-    attempts = []
-
-    async def send(turn: Turn) -> None:
-        attempts.append(turn.room)
-        if len(attempts) == 1:
-            new = NewEvent("m.room.message", ALICE, text("2"))
-            await OurRooms(ours.database).rooms.send(room.room_id, new)
-        turn.send(sent.event, [OTHER_NAME])
-
-    result_of(ours.rooms.change(room.room_id, send))
-    assert len(attempts) == 2
 
 
 def test_names_apart() -> None:
