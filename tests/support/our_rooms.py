@@ -24,12 +24,13 @@ from homeserver.storage.room_directory import RoomDirectory
 from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
-from tests.support.signed_requests import identity
+from tests.support.signed_requests import OTHERS, identity
 
 NOW = 1_800_000_000.0  # seconds since 1970
 
 ALICE = UserId.parse(f"@alice:{OUR_NAME}")
 BOB = UserId.parse("@bob:them.example")
+CAROL = f"@carol:{OTHERS.server_name}"
 
 
 class OurRooms:
@@ -119,6 +120,16 @@ def new_room(version: str = "12", **more: object) -> NewRoom:
         **more,
     }
     return NewRoom(**wanted)  # type: ignore[arg-type] # as the caller has them
+
+
+def state(kind: str, content: Json) -> NewEvent:
+    """A state event of Alice's."""
+    return NewEvent(kind, ALICE, content, "")
+
+
+def join_rule(rule: str, **more: object) -> NewEvent:
+    """The join rules of a room."""
+    return state("m.room.join_rules", {"join_rule": rule, **more})
 
 
 def ids(state: StateMap) -> dict[tuple[str, str], str]:
