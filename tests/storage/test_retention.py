@@ -236,7 +236,7 @@ def test_given_up_by_age(store: AgingStore) -> None:
 def test_what_is_queued_is_never_removed(store: AgingStore) -> None:
     """Neither what waits, nor what is being sent, nor what failed, however old."""
     waiting, sent = store.endpoint.add(A, 1), store.endpoint.add(B, 2)
-    [first, second] = store.endpoint.lease()
+    [first, _] = store.endpoint.lease()
     store.endpoint.fail(first)
     later = store.endpoint.add(B, 3)
     store.time.advance(1000 * HOUR)
@@ -253,7 +253,6 @@ def test_what_is_queued_is_never_removed(store: AgingStore) -> None:
     assert store.endpoint.state(A, waiting)["state"] == "queued"
     assert store.is_told(sent)
     assert store.is_told(later)
-    assert second.destination in {A, B}
 
 
 def test_many_outcomes_of_one_moment(store: AgingStore) -> None:

@@ -35,7 +35,7 @@ def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None
     assert [each.destination for each in own.lease(1)] == [A]
 
 
-def test_a_turn_goes_on_beside_who_is_served(own: Endpoint, time: StoreTime) -> None:
+def test_a_turn_goes_on_beside_who_is_served(own: Endpoint) -> None:
     """Who is held by somebody, or in a back-off, waits for nobody's turn to end."""
     for destination in (A, B, C):
         own.add(destination, 1)

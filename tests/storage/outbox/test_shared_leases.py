@@ -24,9 +24,7 @@ def test_one_of_two_endpoints_serves(pair: tuple[Endpoint, Endpoint]) -> None:
     assert [numbers(each) for each in second.lease()] == [[2]]
 
 
-def test_who_shares_a_store_looks_each_second(
-    pair: tuple[Endpoint, Endpoint], time: StoreTime
-) -> None:
+def test_who_shares_a_store_looks_each_second(pair: tuple[Endpoint, Endpoint]) -> None:
     """What another endpoint queues is found within a second."""
     first, second = pair
     assert second.wait() == 1.0

@@ -78,7 +78,7 @@ def test_setting(postgres: Server, url: str, name: str, value: str) -> None:
     store.close()
 
 
-def test_endpoints_that_start_together(postgres: Server, url: str) -> None:
+def test_endpoints_that_start_together(url: str) -> None:
     """Of several that find an empty store, one makes the schema; the others wait."""
     problems: list[BaseException] = []
     begun = Barrier(4)
