@@ -19,7 +19,7 @@ from tests.support.received_stores import (
 class ReceivedPagesTests(ReceivedStoreTestCase):
     """The list of received transactions, in SQLite."""
 
-    def test_form(self) -> None:
+    def test_all_that_was_recorded_is_listed(self) -> None:
         """A transaction is listed with all that was recorded of it."""
         event: Json = {
             "type": "m.x",

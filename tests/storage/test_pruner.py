@@ -113,7 +113,7 @@ def test_everything_is_counted_first() -> None:
     assert pruning.store.asked != []
 
 
-def test_rests() -> None:
+def test_a_rest_follows_each_step() -> None:
     """After a step, others have the store for four times as long as it took."""
     pruning = Pruning(Retention())
     pruning.put("delivered", 40, 1, 1, 1)
@@ -163,7 +163,7 @@ def stop(pruning: Pruning) -> Deferred[None]:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.011, 1.0])
-def test_stop(seconds: float) -> None:
+def test_a_stop_ends_the_rest(seconds: float) -> None:
     """It ends at once while it rests, and removes nothing more."""
     pruning = Pruning(Retention())
     pruning.put("delivered", 40, 1, 1, 1)

@@ -96,7 +96,7 @@ def test_the_first_that_is_young_ends_it(store: AgingStore) -> None:
     assert store.listed() == ["young", "old"]
 
 
-def test_steps(store: AgingStore) -> None:
+def test_a_step_removes_so_many(store: AgingStore) -> None:
     """A step removes so many, the oldest first."""
     names = [str(number) for number in range(STEP + 1)]
     store.receive(*names)

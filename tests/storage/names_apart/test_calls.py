@@ -201,7 +201,7 @@ def test_the_table_is_whole() -> None:
 
 
 @pytest.mark.parametrize(("owner", "method", "call"), CALLS, ids=IDS)
-def test_seen(
+def test_a_call_sees_nothing_of_the_other_name(
     houses: tuple[House, House], owner: type, method: str, call: Call
 ) -> None:
     """A name has the same answer as in a store where no other name has anything."""
@@ -217,7 +217,7 @@ def test_seen(
 
 @pytest.mark.parametrize(("owner", "method", "call"), CALLS, ids=IDS)
 @pytest.mark.parametrize("is_filled", [False, True])
-def test_changed(
+def test_a_call_changes_nothing_of_the_other_name(
     houses: tuple[House, House],
     owner: type,
     method: str,

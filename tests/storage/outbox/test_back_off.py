@@ -4,7 +4,7 @@ from tests.support.coroutines import result_of
 from tests.support.endpoint_store import MAX_RETRY, A, B, Endpoint, StoreTime
 
 
-def test_failure(own: Endpoint, time: StoreTime) -> None:
+def test_the_same_bytes_are_due_after_the_pause(own: Endpoint, time: StoreTime) -> None:
     """After a failure the same bytes are due, when the pause is over."""
     own.add(A, 1)
     [pending] = own.lease()

@@ -10,7 +10,7 @@ from tests.support.endpoint_store import A, Endpoint, numbered
 from tests.support.tables import cases
 
 # (name, PDUs and EDUs of each entry, how many entries each transaction takes)
-CUTS: list[tuple[str, Sequence[tuple[int, int]], list[int]]] = [
+SIZES: list[tuple[str, Sequence[tuple[int, int]], list[int]]] = [
     ("one", [(1, 1)], [1]),
     ("several", [(1, 1), (2, 0), (0, 3)], [3]),
     ("50 PDUs in one", [(50, 0)], [1]),
@@ -37,8 +37,8 @@ def drain(own: Endpoint) -> list[Json]:
     return bodies
 
 
-@cases("entries expected", CUTS)
-def test_cut(
+@cases("entries expected", SIZES)
+def test_limits_of_a_transaction(
     own: Endpoint, entries: Sequence[tuple[int, int]], expected: list[int]
 ) -> None:
     """A transaction takes whole entries, in order, as many as its limits allow."""
@@ -55,7 +55,7 @@ def test_cut(
 
 
 @pytest.mark.parametrize("character", ["a", "€"])
-def test_cut_by_bytes(own: Endpoint, character: str) -> None:
+def test_bytes_of_a_transaction(own: Endpoint, character: str) -> None:
     """A transaction is no longer than receivers take, in bytes as they are sent."""
     third = MAX_TRANSACTION_BYTES // 3 // len(character.encode())
     for _ in range(4):

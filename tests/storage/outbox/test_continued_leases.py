@@ -5,8 +5,10 @@ from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, C, Endpoint, StoreTime, numbered, numbers
 
 
-def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> None:
-    """Who has more in its queue keeps its turn, and the lease that goes with it."""
+def test_a_lease_goes_on_while_no_other_one_waits(
+    own: Endpoint, time: StoreTime
+) -> None:
+    """A destination with more in its queue keeps its lease, which is renewed."""
     for number in range(3):
         own.add_entry(A, [numbered(number)] * 30, [])
     [pending] = own.lease()
@@ -23,7 +25,9 @@ def test_a_turn_goes_on_while_nobody_waits(own: Endpoint, time: StoreTime) -> No
     assert own.wait() is None
 
 
-def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None:
+def test_a_lease_ends_when_another_destination_waits(
+    own: Endpoint, time: StoreTime
+) -> None:
     """However much it has in its queue, it is behind who is due already."""
     own.add(A, 1)
     [pending] = own.lease()
@@ -35,8 +39,8 @@ def test_a_turn_ends_when_somebody_waits(own: Endpoint, time: StoreTime) -> None
     assert [each.destination for each in own.lease(1)] == [A]
 
 
-def test_a_turn_goes_on_beside_who_is_served(own: Endpoint) -> None:
-    """Who is held by somebody, or in a back-off, waits for nobody's turn to end."""
+def test_a_lease_goes_on_beside_those_that_are_served(own: Endpoint) -> None:
+    """Destinations that are leased, or in a back-off, end no other lease."""
     for destination in (A, B, C):
         own.add(destination, 1)
     pending_to = {pending.destination: pending for pending in own.lease()}
@@ -45,10 +49,10 @@ def test_a_turn_goes_on_beside_who_is_served(own: Endpoint) -> None:
     assert own.go_on(pending_to[A]) is not None
 
 
-def test_a_turn_that_goes_on_drops_what_is_stale(
+def test_a_lease_that_goes_on_drops_what_is_stale(
     own: Endpoint, time: StoreTime
 ) -> None:
-    """Where nothing is left but what is dropped, the turn is over."""
+    """Where nothing is left but what is dropped, the lease is over."""
     own.add(A, 1)
     [pending] = own.lease()
     own.add_entry(A, [], [numbered(2)], is_ephemeral=True)
@@ -60,7 +64,7 @@ def test_a_turn_that_goes_on_drops_what_is_stale(
     ]
 
 
-def test_a_turn_that_goes_on_meets_damage(own: Endpoint) -> None:
+def test_a_lease_that_goes_on_meets_damage(own: Endpoint) -> None:
     """What was delivered before it is recorded, and nobody holds the rest."""
     entry = own.add(A, 1)
     [pending] = own.lease()
@@ -74,7 +78,7 @@ def test_a_turn_that_goes_on_meets_damage(own: Endpoint) -> None:
     assert own.rows("SELECT holder FROM destinations") == [(None,)]
 
 
-def test_a_turn_that_was_lost_does_not_go_on(
+def test_a_lease_that_was_lost_does_not_go_on(
     pair: tuple[Endpoint, Endpoint], time: StoreTime
 ) -> None:
     """Who has lost the lease is given nothing more of that destination."""

@@ -6,7 +6,7 @@ from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, C, Endpoint, StoreTime, numbers
 
 
-def test_who_was_due_first_is_first(own: Endpoint, time: StoreTime) -> None:
+def test_the_longest_overdue_is_first(own: Endpoint, time: StoreTime) -> None:
     """Whose pause was over first is served first, whoever was known first."""
     for destination in (A, B, C):
         own.add(destination, 1)
@@ -46,7 +46,7 @@ def test_others_are_taken_meanwhile(own: Endpoint, time: StoreTime) -> None:
     assert [each.destination for each in own.lease(1, serving=[A])] == [B]
 
 
-def test_next_look(own: Endpoint, time: StoreTime) -> None:
+def test_how_long_nothing_is_due(own: Endpoint, time: StoreTime) -> None:
     """It is told when the next destination is due."""
     own.add(A, 1)
     own.add(B, 1)
@@ -58,7 +58,7 @@ def test_next_look(own: Endpoint, time: StoreTime) -> None:
     assert own.wait() == 1.0
 
 
-def test_refusal(own: Endpoint) -> None:
+def test_a_rejected_transaction_is_followed_by_the_next(own: Endpoint) -> None:
     """A rejected transaction is followed by the next one, and counted."""
     entry = own.add(A, 1)
     [pending] = own.lease()
@@ -74,7 +74,7 @@ def test_refusal(own: Endpoint) -> None:
     assert (summary["failures"], summary["last_error"]) == (0, "never")
 
 
-def test_given_back(own: Endpoint) -> None:
+def test_what_is_released_is_due_as_before(own: Endpoint) -> None:
     """What was claimed and not tried is due as before, and was no attempt."""
     entry = own.add(A, 1)
     [pending] = own.lease()
@@ -99,7 +99,7 @@ def test_damage_hurts_nobody_else(own: Endpoint, time: StoreTime) -> None:
     assert [pending.destination for pending in own.lease(serving=[B])] == [A]
 
 
-def test_owed(own: Endpoint) -> None:
+def test_a_destination_is_pending_until_all_has_an_outcome(own: Endpoint) -> None:
     """A destination is owed something until something has come of all of it."""
     own.add(A, 1)
     own.add(B, 1)

@@ -5,7 +5,7 @@ from homeserver.protocol.identifiers import ServerName
 from tests.support.endpoint_store import NOW, US, A, B, C, Endpoint, StoreTime, numbered
 
 
-def test_transaction(own: Endpoint) -> None:
+def test_what_is_queued_becomes_one_transaction(own: Endpoint) -> None:
     """What is owed is a transaction of all entries, in order, as canonical JSON."""
     first = own.add_entry(A, [numbered(2), numbered(1)], [{"z": "ä", "a": 1.5}])
     own.add_entry(A, [numbered(3)], [numbered(4)])
@@ -20,7 +20,7 @@ def test_transaction(own: Endpoint) -> None:
 
 
 def test_a_transaction_stays_the_same(own: Endpoint, time: StoreTime) -> None:
-    """Whatever is queued meanwhile, ID and bytes are those that were cut first."""
+    """Whatever is queued meanwhile, ID and bytes are those that were built first."""
     own.add(A, 1)
     [pending] = own.lease()
     for number in range(3):

@@ -47,7 +47,7 @@ def test_renewed_lease(pair: tuple[Endpoint, Endpoint], time: StoreTime) -> None
 
 
 class BusyDatabase(MemoryDatabase):
-    """A store that is busy with others until all turns of `serving` have ended."""
+    """A store that is busy with others until all leases of `serving` have ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class BusyDatabase(MemoryDatabase):
         return await super().write(job)
 
 
-def test_turns_that_end_during_a_renewal(time: StoreTime) -> None:
+def test_leases_that_end_during_a_renewal(time: StoreTime) -> None:
     """Held on to is what was served when it was asked for, not when it is written."""
     database = BusyDatabase()
     first, second = (

@@ -47,7 +47,7 @@ def test_nothing_but_stale_edus(own: Endpoint, time: StoreTime) -> None:
     assert len(own.lease()) == 1
 
 
-def test_stale_edus_that_were_cut(own: Endpoint, time: StoreTime) -> None:
+def test_stale_edus_that_were_tried(own: Endpoint, time: StoreTime) -> None:
     """A transaction that was tried keeps its bytes, whatever they mean by now."""
     entry = add_ephemeral(own, 1)
     [pending] = own.lease()

@@ -5,7 +5,7 @@ from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, C, Endpoint, StoreTime
 
 
-def test_start(own: Endpoint, time: StoreTime) -> None:
+def test_all_are_due_after_a_start(own: Endpoint, time: StoreTime) -> None:
     """Everybody is due after a start, so many a second, in the order that is given."""
     for destination in (A, B, C):
         own.add(destination, 1)
