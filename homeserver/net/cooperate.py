@@ -118,6 +118,9 @@ class InThread(Protocol):
 async def together(works: Iterable[Coroutine[Deferred[Any], Any, None]]) -> None:
     """Run `works` concurrently; raises the first failure."""
     begun = [Deferred.fromCoroutine(work) for work in works]
+    if len(begun) == 1:
+        await begun[0]  # as most often, and nothing has to be gathered
+        return
     try:
         await gatherResults(begun, consumeErrors=True)
     except FirstError as error:

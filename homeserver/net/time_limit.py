@@ -25,6 +25,8 @@ async def within(
     """The result of `work`; raises what it raises, and `defer.TimeoutError`."""
     running = work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
     try:
+        if running.called and not running.paused:
+            return await running  # done at once, as most: a timer costs more than that
         return await running.addTimeout(seconds, clock, _end)
     except defer.TimeoutError as problem:
         handled(problem)

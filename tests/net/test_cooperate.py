@@ -143,6 +143,19 @@ class TogetherTests(SynchronousTestCase):
 
         self.done = Deferred.fromCoroutine(together(map(work, self.waiting)))
 
+    def test_one_and_none(self) -> None:
+        """One work alone is waited for, and may fail; without any it is over."""
+        self.successResultOf(Deferred.fromCoroutine(together([])))
+        alone: Deferred[None] = Deferred()
+
+        async def work() -> None:
+            await alone
+
+        done = Deferred.fromCoroutine(together([work()]))
+        self.assertNoResult(done)
+        alone.errback(ValueError("alone"))
+        assert str(self.failureResultOf(done, ValueError).value) == "alone"
+
     def test_all_are_waited_for(self) -> None:
         """It is over when all works are, in whatever order they end."""
         self.waiting[1].callback(None)

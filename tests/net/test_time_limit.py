@@ -47,6 +47,23 @@ class WithinTests(SynchronousTestCase):
             self.failureResultOf(result, defer.TimeoutError)
             assert self.cancelled == [self.done]
 
+    def test_done_at_once(self) -> None:
+        """Work that does not wait begins no timer."""
+        self.clock.callLater = self.fail  # type: ignore[assignment]
+        for is_coroutine in True, False:
+            self.done = defer.succeed("done")
+            result = self.start(is_coroutine=is_coroutine)
+            assert self.successResultOf(result) == "done"
+
+    def test_work_that_became_more(self) -> None:
+        """A Deferred whose callback waits for another one is not done."""
+        more: Deferred[str] = Deferred(self.cancelled.append)
+        self.done = defer.succeed("done").addCallback(lambda _: more)
+        result = self.start(is_coroutine=False)
+        self.clock.advance(5)
+        self.failureResultOf(result, defer.TimeoutError)
+        assert self.cancelled == [more]
+
     def test_failure(self) -> None:
         """Work that fails in time raises what it raises."""
         result = self.start()
