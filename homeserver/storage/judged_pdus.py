@@ -179,18 +179,29 @@ def load_room_versions(
     return found
 
 
-def load_signers(
-    cursor: Cursor, server_name: ServerName, events: Sequence[EventOfVersion]
-) -> Mapping[EventOfVersion, frozenset[ServerName]]:
-    """The servers whose signatures of these events one of our names verified before."""
-    rows = _load_signed(cursor, server_name, events, "column3")
-    # Rows of before there were times; once they are pruned, this takes no time.
-    has_older = cursor.execute(
+def has_untimed_signers(cursor: Cursor, server_name: ServerName) -> bool:
+    """Whether there are rows with signers of before rows had times."""
+    found = cursor.execute(
         "SELECT 1 FROM received_pdus WHERE server_name = ?"
         " AND origin_server_ts = 0 AND signers IS NOT NULL LIMIT 1",
         (server_name.name,),
     ).fetchall()
-    if has_older:
+    return bool(found)
+
+
+def load_signers(
+    cursor: Cursor,
+    server_name: ServerName,
+    events: Sequence[EventOfVersion],
+    *,
+    with_untimed: bool,
+) -> Mapping[EventOfVersion, frozenset[ServerName]]:
+    """The servers whose signatures of these events one of our names verified before.
+
+    `with_untimed`: also look at the rows of before rows had times.
+    """
+    rows = _load_signed(cursor, server_name, events, "column3")
+    if with_untimed:
         rows += _load_signed(cursor, server_name, events, "0")
     found: dict[EventOfVersion, frozenset[ServerName]] = {}
     for number, signers in rows:

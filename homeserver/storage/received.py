@@ -16,6 +16,7 @@ from homeserver.storage.engine.interface import Cursor, Database, Short
 from homeserver.storage.judged_pdus import (
     EventOfVersion,
     JudgedPdu,
+    has_untimed_signers,
     load_room_versions,
     load_signers,
     record_pdus,
@@ -70,6 +71,7 @@ class ReceivedStore:
         self._database = database
         self.server_name = server_name
         self._changes = changes
+        self._has_untimed = True  # as far as is known
 
     def end_waits(self) -> None:
         """End all waits for a transaction, now and from now on."""
@@ -134,7 +136,11 @@ class ReceivedStore:
         """The servers whose signatures of these events were verified before."""
 
         def job(cursor: Cursor) -> Mapping[EventOfVersion, frozenset[ServerName]]:
-            return load_signers(cursor, self.server_name, events)
+            if self._has_untimed:  # once they are pruned, there are no others
+                self._has_untimed = has_untimed_signers(cursor, self.server_name)
+            return load_signers(
+                cursor, self.server_name, events, with_untimed=self._has_untimed
+            )
 
         return await self._database.read(Short(job))
 
