@@ -1,8 +1,8 @@
 """The daemon of a command: that of a configuration, or one at a URL.
 
-Rules: a mistake in the options that name the daemon ends the command with 2, and a
-daemon that does not answer, or refuses, ends it with 1. An option on the command line
-wins over the environment.
+Rules: a mistake in the options that name the daemon ends the command with 2, as one
+that the daemon finds in the request (400); a daemon that does not answer, or refuses,
+ends it with 1. An option on the command line wins over the environment.
 """
 
 import os
@@ -166,7 +166,8 @@ def whole_daemon_options(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(daemon=Daemon(path, lab, token_file, server), **options)
         except ControlError as problem:
-            fail(1, str(problem))
+            # What the daemon cannot read is a mistake of the caller.
+            fail(2 if problem.status == 400 else 1, str(problem))
 
     options = [
         config_option,

@@ -10,6 +10,7 @@ import click
 
 from homeserver.cli.daemon import Daemon, asking_options
 from homeserver.cli.options import fail, follow_option, server_option
+from homeserver.control.client import ControlClient, ControlError
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import printable
 from homeserver.protocol.identifiers import ServerName
@@ -63,24 +64,30 @@ def servers(
     if make and delete is not None:
         fail(2, "--make and --delete are two commands")
     client = daemon.client()
-    if delete is not None:
-        steps = ("v1", "servers", delete.name)
-        client.delete(*steps, gone="true" if gone else None)
-        return
-    if make:
-        content: Json = {
-            "count": options["count"],
-            "listen": "own" if options["own"] else "shared",
-        }
-        if options["name"] is not None:
-            content["name"] = options["name"]
-        answer = client.post("v1", "servers", content=content)
-    else:
+    try:
+        if delete is not None:
+            steps = ("v1", "servers", delete.name)
+            client.delete(*steps, gone="true" if gone else None)
+            return
+        answer = _made(client, **options) if make else None
+    except ControlError as problem:
+        if problem.status == 405:
+            fail(1, "the servers of a daemon are those of its configuration")
+        raise
+    if answer is None:
         answer = client.get("v1", "servers", timeout=60.0)
     listed: Any = answer["servers"]
     for each in listed:
         text = f"{each['server_name']} at {each['listen']}, {each['key_id']}"
         print(json.dumps(each) if as_json else printable(text))
+
+
+def _made(client: ControlClient, count: int, name: str | None, *, own: bool) -> Json:
+    """The answer about new servers; raises `ControlError`."""
+    content: Json = {"count": count, "listen": "own" if own else "shared"}
+    if name is not None:
+        content["name"] = name
+    return client.post("v1", "servers", content=content)
 
 
 def _filters(command: Any) -> Any:

@@ -65,7 +65,14 @@ def add(
     times: int | None,
     **match: str | None,
 ) -> None:
-    """Put a fault in force; ARGUMENT is JSON, or a text. docs/faults.md lists all."""
+    """Put a fault in force; ARGUMENT is JSON, or a text. docs/faults.md lists all.
+
+    It is of the server that --server names, or else of all servers.
+
+    \b
+    Example:
+      homeserver fault add --server s1.lab.test tls.certificate expired
+    """
     try:
         value = json.loads(argument)
     except ValueError:
@@ -78,7 +85,14 @@ def add(
 @fault.command("list", short_help="Show the faults in force.")
 @asking_options
 def show(*, daemon: Daemon, as_json: bool) -> None:
-    """Show the faults in force, each with how often it has matched and acted."""
+    """Show the faults in force, each with how often it has matched and acted.
+
+    They are those of the server that --server names, or else those of all servers.
+
+    \b
+    Example:
+      homeserver fault list --server s1.lab.test
+    """
     client, steps = _place(daemon)
     listed: Any = client.get(*steps)["rules"]
     for rule in listed:
@@ -89,6 +103,11 @@ def show(*, daemon: Daemon, as_json: bool) -> None:
 @daemon_options
 @click.argument("rule", metavar="[ID]", type=click.IntRange(1), required=False)
 def remove(*, daemon: Daemon, rule: int | None) -> None:
-    """End the fault with an ID; without one, all that `list` shows."""
+    """End the fault with an ID; without one, all that `list` shows.
+
+    \b
+    Example:
+      homeserver fault remove --server s1.lab.test 1
+    """
     client, steps = _place(daemon)
     client.delete(*steps, *([] if rule is None else [str(rule)]))

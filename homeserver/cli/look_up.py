@@ -125,6 +125,6 @@ def _ask_daemon(
         )
     except ControlError as problem:
         if daemon.url is not None or problem.status not in {None, 401}:
-            fail(1, str(problem))
+            raise
         print(f"asked without a daemon: {problem}", file=sys.stderr)
         return None

@@ -9,9 +9,8 @@ import sys
 import click
 
 from homeserver.cli.daemon import Daemon, daemon_options
-from homeserver.cli.options import fail, parsed
+from homeserver.cli.options import parsed
 from homeserver.cli.report_formats import FORMATS, Report
-from homeserver.control.client import ControlError
 from homeserver.protocol.identifiers import ServerName
 
 _SECONDS = 60.0  # the hints of refused requests may still have to be found
@@ -42,12 +41,9 @@ def report(
     Example:
       homeserver report -c homeserver.toml beta.test --format junit
     """
-    try:
-        found: Report = daemon.client().get(
-            "v1", "peers", server_name.name, "report", timeout=_SECONDS
-        )
-    except ControlError as problem:
-        fail(2 if problem.status == 400 else 1, str(problem))
+    found: Report = daemon.client().get(
+        "v1", "peers", server_name.name, "report", timeout=_SECONDS
+    )
     is_json = as_json or form == "json"
     if not is_json:
         # As part of the name, so that two checks of a test report differ.

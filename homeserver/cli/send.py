@@ -16,7 +16,7 @@ from homeserver.cli import render
 from homeserver.cli.daemon import Daemon, asking_options
 from homeserver.cli.options import fail, parse_queue_id, parsed
 from homeserver.cli.times import now_ts
-from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient, ControlError
+from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient
 from homeserver.protocol.canonical_json import (
     Json,
     as_list,
@@ -195,8 +195,6 @@ def _deliver(
         state = _wait_for_delivery(client, name, entry, timeout)
         is_open = state["state"] in _OPEN_STATES
         return state, client.get("v1", "peers", name) if is_open else None
-    except ControlError as problem:
-        fail(2 if problem.status == 400 else 1, str(problem))
     except KeyboardInterrupt:
         fail(130, _interrupted(daemon, name, entry))
 

@@ -51,8 +51,18 @@ def options() -> Iterator[tuple[str, click.Option]]:
                 yield name, parameter
 
 
+def commands() -> Iterator[list[str]]:
+    """The words of each command, and of those below it."""
+    yield []
+    for name in COMMANDS:
+        yield [name]
+        command = command_of(name)
+        if isinstance(command, click.Group):
+            yield from ([name, below] for below in command.commands)
+
+
 @pytest.mark.parametrize("option", ["-h", "--help"])
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
+@pytest.mark.parametrize("command", list(commands()), ids=" ".join)
 def test_help_has_an_example(command: list[str], option: str) -> None:
     """Each help text has an example of its command, on lines of its own."""
     *_, example = run(*command, option).partition("\n  Example:\n")

@@ -59,6 +59,14 @@ def test_refused_by_the_daemon(path: Path, control: CannedControl) -> None:
     assert (status, "rule 5: the sender is not joined" in said) == (1, True)
 
 
+def test_a_mistake_that_the_daemon_finds(path: Path, control: CannedControl) -> None:
+    """What the caller has written wrongly ends with 2, whichever side finds it."""
+    refusal = {"errcode": "M_INVALID_PARAM", "error": "not a room ID: 'x'"}
+    control.answers["GET /v1/rooms/x/members"] = 400, refusal
+    done = run("room", "members", "-c", path, "x")
+    assert failed(done) == (2, "not a room ID: 'x'\n")
+
+
 def test_graph_of_a_peer(path: Path, control: CannedControl) -> None:
     """A peer's text ends neither a string of the drawing nor a line."""
     event = {
