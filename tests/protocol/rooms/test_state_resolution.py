@@ -7,14 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph, UnknownAuthEvent
 from homeserver.protocol.rooms.state import StateMap, state_of
 from homeserver.protocol.rooms.state_resolution import resolve
 from homeserver.protocol.rooms.switches import Switches
 from homeserver.protocol.slices import run
-from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
+from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom, ids
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
 from tests.protocol.rooms.vectors import Vectors
 
@@ -28,11 +26,6 @@ _CASES = [
 rooms = st.builds(
     RandomRoom, st.integers(0), st.sampled_from(VERSIONS), st.integers(5, 40)
 )
-
-
-def ids(state: StateMap) -> dict[tuple[str, str], EventId]:
-    """A state by the IDs of its events."""
-    return {key: event.event_id for key, event in state.items()}
 
 
 def test_all_vectors_are_there() -> None:
@@ -297,129 +290,3 @@ def test_two_create_events(
     states = [state_of([room.create, room.join, power, name]), state_of([second])]
     resolved = resolve(graph, states)
     assert ids(resolved) == ids(state_of([both[expected], room.join, power, name]))
-
-
-def test_version_1_without_an_allowed_event() -> None:
-    """Where the rules allow no event of a key, the least deep one holds."""
-    room = MadeRoom("1")
-    leave = room.member(BOB, "leave", cites=[])
-    deep, least, deepest = (
-        room.send("m.room.topic", BOB, {}, cites=[leave], depth=depth)
-        for depth in (6, 5, 7)
-    )
-    base = state_of([room.create, room.join, leave])
-    states = [base | state_of([each]) for each in (deep, least, deepest)]
-    resolved = resolve(room.graph, states)
-    assert resolved["m.room.topic", ""].event_id == least.event_id
-
-
-def test_version_1_power_levels_come_first() -> None:
-    """The power levels that were resolved decide on all that comes after them."""
-    room = MadeRoom("1")
-    join = room.member(BOB, "join", cites=[])
-    levels = [
-        room.send(
-            "m.room.power_levels",
-            ALICE,
-            {"users": {ALICE: 100, BOB: bob}},
-            cites=[room.join],
-            depth=depth,
-        )
-        for bob, depth in ((0, 5), (50, 6))
-    ]
-    topics = [
-        room.send("m.room.topic", user, {}, cites=[], depth=depth)
-        for user, depth in ((ALICE, 7), (BOB, 8))
-    ]
-    base = state_of([room.create, room.join, join])
-    states = [base | state_of(each) for each in zip(levels, topics, strict=True)]
-    resolved = resolve(room.graph, states)
-    assert ids(resolved) == ids(states[1])
-
-
-@pytest.mark.parametrize("carol", ["@a:c", "@z:c"])
-def test_version_1_members_do_not_see_each_other(carol: str) -> None:
-    """Until all members are resolved, a member in conflict has not joined."""
-    room = MadeRoom("1")
-    content: dict[str, object] = {"users": {ALICE: 100, carol: 100}}
-    power = room.send("m.room.power_levels", ALICE, content, cites=[room.join])
-    public: dict[str, object] = {"join_rule": "public"}
-    rules = room.send("m.room.join_rules", ALICE, public, cites=[room.join])
-    carols = [room.member(carol, "join", cites=[rules]) for _ in range(2)]
-    bobs = [
-        room.send(
-            "m.room.member", sender, {"membership": what}, BOB, cites=[], depth=depth
-        )
-        for sender, what, depth in ((BOB, "join", 5), (carol, "ban", 6))
-    ]
-    base = state_of([room.create, room.join, power, rules])
-    for first, second in ((carols, bobs), (bobs, carols)):
-        states = [base | state_of(x) for x in zip(first, second, strict=True)]
-        resolved = resolve(room.graph, states)
-        assert resolved["m.room.member", BOB].event_id == bobs[0].event_id
-
-
-@pytest.mark.parametrize("state_key", ["", "x"])
-def test_version_1_join_rules_end_at_the_first_refusal(state_key: str) -> None:
-    """From the least deep one on, the first that is not allowed ends it."""
-    room = MadeRoom("1")
-    events = [
-        room.send("m.room.join_rules", user, {}, state_key, cites=[], depth=depth)
-        for depth, user in enumerate([ALICE, ALICE, BOB, ALICE], 1)
-    ]
-    base = state_of([room.create, room.join])
-    states = [base | state_of([each]) for each in reversed(events)]
-    resolved = resolve(room.graph, states)
-    assert resolved["m.room.join_rules", state_key].event_id == events[1].event_id
-
-
-def _circle(room: MadeRoom) -> list[Event]:
-    """Two power levels of chosen IDs that cite each other."""
-    made = []
-    for own, other in (
-        ("$x:a.example", "$y:a.example"),
-        ("$y:a.example", "$x:a.example"),
-    ):
-        cites = [[room.create.event_id, {}], [room.join.event_id, {}], [other, {}]]
-        made.append(
-            room.send(
-                "m.room.power_levels",
-                ALICE,
-                {"users": {ALICE: 100}},
-                cites=[],
-                event_id=own,
-                auth_events=cites,
-            )
-        )
-    return made
-
-
-def test_events_that_cite_each_other() -> None:
-    """In version 2, senders choose IDs: a circle of auth events ends no work."""
-    room = MadeRoom("2")
-    circle = _circle(room)
-    topics = [
-        room.send("m.room.topic", ALICE, {}, cites=[room.join, each], ts=ts)
-        for ts, each in enumerate(circle)
-    ]
-    base = state_of([room.create, room.join])
-    states = [
-        base | state_of([each, t]) for each, t in zip(circle, topics, strict=True)
-    ]
-    resolved = resolve(room.graph, states)
-    assert ("m.room.power_levels", "") not in resolved
-    assert resolved["m.room.topic", ""].event_id == topics[1].event_id
-
-
-def test_a_mainline_that_is_a_circle() -> None:
-    """Power levels that both states have may lie on a circle, too."""
-    room = MadeRoom("2")
-    circle = _circle(room)
-    topics = [
-        room.send("m.room.topic", ALICE, {}, cites=[room.join, each], ts=ts)
-        for ts, each in enumerate(reversed(circle))
-    ]
-    base = state_of([room.create, room.join, circle[0]])
-    states = [base | state_of([each]) for each in topics]
-    resolved = resolve(room.graph, states)
-    assert resolved["m.room.topic", ""].event_id == topics[1].event_id
