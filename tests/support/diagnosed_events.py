@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,13 +14,13 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.slices import run
+from tests.support.plain_json import Object, canonical, without
 
 THEM = ServerName.parse("them.example")
 SEED = nacl.signing.SigningKey(b"1" * 32)
 OTHER_SEED = nacl.signing.SigningKey(b"2" * 32)
 KEY = CandidateKey(VerifyKey(KeyId("ed25519:a"), bytes(SEED.verify_key)))
 
-Object = dict[str, Any]
 Write = Callable[[Object], bytes]
 
 EVENT: Object = {
@@ -59,21 +58,9 @@ KEPT = frozenset(
 )
 
 
-def canonical(value: object) -> bytes:
-    """Canonical JSON by the standard library."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
-
-
 def unpadded(data: bytes) -> str:
     """Unpadded base64."""
     return base64.b64encode(data).decode().rstrip("=")
-
-
-def without(value: Object, *names: str) -> Object:
-    """A copy without members."""
-    return {k: v for k, v in value.items() if k not in names}
 
 
 def redacted(event: Object, content: Iterable[str] = ("membership",)) -> Object:

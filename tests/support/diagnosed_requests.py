@@ -1,6 +1,5 @@
 """Requests whose origin signed something else, and the hints on them."""
 
-import json
 from typing import Any
 
 import nacl.signing
@@ -13,6 +12,7 @@ from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.protocol.slices import run
 from homeserver.protocol.xmatrix import Authorization
+from tests.support.plain_json import Object, canonical
 
 ORIGIN = "Them.example:8449"
 OURS = "us.example:8448"
@@ -30,15 +30,6 @@ BODY = {
     "edus": [],
     "unsigned": {"age": 1},
 }
-
-Object = dict[str, Any]
-
-
-def canonical(value: object) -> bytes:
-    """Canonical JSON by the standard library."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
 
 
 def signed_object(body: Any = BODY, uri: str = SEND, method: str = "PUT") -> Object:
@@ -85,18 +76,3 @@ def diagnose(
 def codes(message: bytes, **more: Any) -> list[str]:
     """The codes of `diagnose`."""
     return [hint.code for hint in diagnose(message, **more)]
-
-
-def without(value: Object, *names: str) -> Object:
-    """A copy without members."""
-    return {k: v for k, v in value.items() if k not in names}
-
-
-def dump(value: object, **more: Any) -> bytes:
-    """JSON as Python's library writes it."""
-    return json.dumps(value, **{"ensure_ascii": False, **more}).encode()
-
-
-def compact(value: object) -> bytes:
-    """JSON without spaces, in the order of its members."""
-    return dump(value, separators=(",", ":"))

@@ -10,13 +10,12 @@ from tests.support.diagnosed_requests import (
     KEY_ID,
     OTHER_SEED,
     SEED,
-    canonical,
     codes,
     diagnose,
     signed_object,
     verify_key,
-    without,
 )
+from tests.support.plain_json import canonical, without
 
 SERVED = CandidateKey(verify_key(OTHER_SEED), "served")
 KEYS = [

@@ -10,15 +10,14 @@ import pytest
 from tests.support.diagnosed_events import (
     SEED,
     Write,
-    canonical,
     codes,
     diagnose,
     hashed_over,
     made,
     redacted_9,
     unpadded,
-    without,
 )
+from tests.support.plain_json import canonical, without
 
 HASHES: list[tuple[Write, str]] = [
     (lambda e: canonical(without(e, "signatures", "hashes")), "hash-member-in"),

@@ -10,15 +10,8 @@ from homeserver.protocol.diagnosis.event_ids import diagnose_event_id
 from homeserver.protocol.diagnosis.hint import CODES
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.slices import run
-from tests.support.diagnosed_events import (
-    Object,
-    canonical,
-    hashed_over,
-    made,
-    redacted,
-    redacted_9,
-    without,
-)
+from tests.support.diagnosed_events import hashed_over, made, redacted, redacted_9
+from tests.support.plain_json import Object, canonical, without
 
 
 def identify(event: Object, claimed: str, version: str = "10") -> list[str]:

@@ -18,15 +18,14 @@ from tests.support.diagnosed_events import (
     OTHER_SEED,
     SEED,
     Write,
-    canonical,
     codes,
     diagnose,
     made,
     redacted,
     redacted_9,
     unpadded,
-    without,
 )
+from tests.support.plain_json import canonical, without
 
 
 def test_right() -> None:

@@ -6,16 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from homeserver.protocol.diagnosis.hint import MAX_TEXT
-from tests.support.diagnosed_requests import (
-    BODY,
-    Object,
-    canonical,
-    codes,
-    compact,
-    diagnose,
-    dump,
-    signed_object,
-)
+from tests.support.diagnosed_requests import BODY, codes, diagnose, signed_object
+from tests.support.plain_json import Object, canonical, compact, dump
 
 FORMS: list[tuple[str, Callable[[Object], bytes], list[str]]] = [
     ("spaces", lambda o: dump(o, sort_keys=True), ["json-spaces"]),

@@ -13,6 +13,7 @@ from homeserver.protocol.diagnosis.key_documents import Version, diagnose_key_do
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import MAX_DOCUMENT_BYTES
 from homeserver.protocol.slices import run
+from tests.support.plain_json import canonical
 
 NOW = 1_800_000_000_000
 THEM = ServerName.parse("them.example")
@@ -31,13 +32,6 @@ V1: dict[str, Any] = {
     "verify_keys": {"ed25519:a": PUBLIC},
     "tls_certificate": base64.b64encode(CERTIFICATE).decode(),
 }
-
-
-def canonical(value: object) -> bytes:
-    """Canonical JSON by the standard library."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-    ).encode()
 
 
 def signed(

@@ -21,14 +21,11 @@ from tests.support.diagnosed_requests import (
     PLAIN_PDU,
     SEED,
     SEND,
-    Object,
-    canonical,
     codes,
-    compact,
     diagnose,
     signed_object,
-    without,
 )
+from tests.support.plain_json import Object, canonical, compact, without
 
 
 @pytest.mark.parametrize("body", [None, {}, BODY, {"n": [1.5, 2**60, -0.0, 1e300]}])

@@ -6,11 +6,11 @@ from tests.support.diagnosed_requests import (
     DELEGATED,
     OURS,
     SEND,
-    canonical,
     codes,
     diagnose,
     signed_object,
 )
+from tests.support.plain_json import canonical
 
 URIS = [
     ("/_matrix/federation/v1/send/t!1?x=a+b&c=/d", "uri-decoded"),
