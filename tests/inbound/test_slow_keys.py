@@ -7,28 +7,11 @@ where others need the room.
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from homeserver.net.cause import Cause
-from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.signing import VerifyKey
+from homeserver.protocol.identifiers import ServerName
 from tests.support.coroutines import result_of
 from tests.support.federation_side import SEND, Endpoint
 from tests.support.http_connection import Connection, request
-from tests.support.signed_requests import THEM, KnownKeys, Peer
-
-
-class LateKeys(KnownKeys):
-    """A keyring whose keys come when the test says so."""
-
-    def __init__(self, *peers: Peer) -> None:
-        super().__init__(*peers)
-        self.fetched: Deferred[None] = Deferred()
-
-    async def request_key(
-        self, server_name: ServerName, key_id: KeyId, cause: Cause
-    ) -> VerifyKey:
-        """A key that is known, later."""
-        await self.fetched
-        return await super().request_key(server_name, key_id, cause)
+from tests.support.signed_requests import THEM, KnownKeys, LateKeys
 
 
 def test_a_body_gives_way_while_its_keys_are_fetched() -> None:
@@ -53,29 +36,12 @@ def test_a_body_gives_way_while_its_keys_are_fetched() -> None:
         each.lose()
 
 
-class SlowRequestKeys(KnownKeys):
-    """A keyring whose answers come when the test says so."""
-
-    def __init__(self, *peers: Peer) -> None:
-        super().__init__(*peers)
-        self.waiting: list[Deferred[None]] = []
-
-    async def request_key(
-        self, server_name: ServerName, key_id: KeyId, cause: Cause
-    ) -> VerifyKey:
-        """The key, after a while."""
-        answer: Deferred[None] = Deferred()
-        self.waiting.append(answer)
-        await answer
-        return await super().request_key(server_name, key_id, cause)
-
-
 class WaitingTests(SynchronousTestCase):
     """Requests whose keys have to be waited for."""
 
     def test_client_that_is_gone(self) -> None:
         """Of a client that is gone before its keys are there, nothing is recorded."""
-        keyring = SlowRequestKeys(THEM)
+        keyring = LateKeys(THEM)
         endpoint = Endpoint(keyring=keyring)
         connection = Connection(endpoint.site)
         header = THEM.authorize("PUT", SEND, {"pdus": []})
@@ -83,7 +49,7 @@ class WaitingTests(SynchronousTestCase):
             request("PUT", SEND, [f"Authorization: {header}"], b'{"pdus":[]}')
         )
         connection.lose()
-        keyring.waiting[0].callback(None)
+        keyring.fetched.callback(None)
         self.assertEqual(endpoint.received, [])
         endpoint.clock.advance(1)
         [refusal] = self.successResultOf(
