@@ -11,7 +11,7 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from tests.support.inbox import Inbox
 from tests.support.pdu_cases import NAMELESS, VERDICTS
 from tests.support.pdus import message
-from tests.support.signed_requests import THEM, KnownKeys
+from tests.support.signed_requests import OTHERS, THEM, KnownKeys, SlowKeys
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,19 @@ def test_keys_are_of_the_time_of_the_event() -> None:
         (THEM.server_name, 5, "11"),
         (THEM.server_name, 1_700_000_000_000, "2"),
     }
+
+
+def test_keys_that_come_too_late() -> None:
+    """Who does not answer for its keys in time has its events rejected, alone."""
+    keys = SlowKeys(THEM, OTHERS)
+    inbox = Inbox(keys)
+    events = [message(), message(peer=OTHERS), message(peer=OTHERS)]
+    begun = inbox.begin("1", {"pdus": events})
+    keys.waiting[0].callback(None)
+    inbox.clock.advance(20)
+    assert begun.called
+    good, *late = [str(pdu["verdict"]) for pdu in inbox.pdus]
+    assert good == "accepted"
+    assert len(late) == 2
+    for verdict in late:
+        assert "timed out fetching the keys of others.example" in verdict

@@ -16,7 +16,7 @@ from homeserver.protocol.signing import VerifyKey
 from tests.support.as_json import as_json
 from tests.support.federation_side import NOW, SEND, Endpoint
 from tests.support.http_connection import ask
-from tests.support.signed_requests import THEM, US, KnownKeys
+from tests.support.signed_requests import THEM, KnownKeys
 
 EMPTY: Json = {"pdus": []}
 
@@ -181,21 +181,3 @@ class RefusalTests(SynchronousTestCase):
         [refusal] = self.known()
         self.assertEqual(refusal["errcode"], "M_NOT_JSON")
         self.assertIn("gzip", str(refusal["error"]))
-
-    def test_body_as_it_is(self) -> None:
-        """An encoding that is none is none."""
-        lines = [f"Authorization: {self.good()}", "Content-Encoding: identity"]
-        answer = ask(self.endpoint.site, "PUT", SEND, lines, encode(EMPTY))
-        self.assertEqual(answer.status, 200)
-
-    def test_poll(self) -> None:
-        """A poll for presence is handed on once, however often it is repeated."""
-        content: Json = {"poll": [f"@a:{US}"]}
-        body: Json = {
-            "pdus": [],
-            "edus": [{"edu_type": "m.presence", "content": content}],
-        }
-        for _ in range(2):
-            header = THEM.authorize("PUT", SEND, body)
-            self.assertEqual(self.put(encode(body), header), 200)
-        self.assertEqual(self.endpoint.polled, [(THEM.server_name, [f"@a:{US}"])])

@@ -7,7 +7,6 @@ body that is no transaction is refused, and nothing of it is recorded.
 import json
 
 import pytest
-from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode
 from homeserver.protocol.events.event import event_id
@@ -15,7 +14,7 @@ from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from tests.support.federation_side import SEND, Endpoint, ask_signed
 from tests.support.http_connection import Connection, ask, request
 from tests.support.pdus import message
-from tests.support.signed_requests import THEM, SlowKeys
+from tests.support.signed_requests import THEM, US, SlowKeys
 
 
 def test_send() -> None:
@@ -166,27 +165,43 @@ def test_body_with_floats() -> None:
     assert ask_signed(Endpoint(), "PUT", SEND, content).status == 200
 
 
-class WaitingTests(SynchronousTestCase):
-    """Transactions that wait for another one."""
+def test_transactions_that_wait_for_another_one() -> None:
+    """Who sends on before an answer is told when to come again."""
+    endpoint = Endpoint(keyring=SlowKeys(THEM))
+    connections = [Connection(endpoint.site) for _ in range(4)]
+    for number, connection in enumerate(connections):
+        target = f"/_matrix/federation/v1/send/{number}"
+        content: Json = {"pdus": [message(depth=number)]}
+        header = THEM.authorize("PUT", target, content)
+        lines = [f"Authorization: {header}"]
+        connection.send(request("PUT", target, lines, encode(content)))
+    [refused] = connections[3].answers()
+    assert refused.error == (429, "M_LIMIT_EXCEEDED")
+    assert refused.headers["retry-after"] == "5"
+    # The first gives up its keys after twenty seconds, the second after forty.
+    for _ in range(301):
+        endpoint.clock.advance(0.1)
+    assert [answer.status for answer in connections[0].answers()] == [200]
+    assert connections[1].answers() == []
+    [refused] = connections[2].answers()
+    assert refused.error == (429, "M_LIMIT_EXCEEDED")
+    assert refused.headers["retry-after"] == "5"
 
-    def test_transactions_that_wait_for_another_one(self) -> None:
-        """Who sends on before an answer is told when to come again, and comes then."""
-        endpoint = Endpoint(keyring=SlowKeys(THEM))
-        connections = [Connection(endpoint.site) for _ in range(4)]
-        for number, connection in enumerate(connections):
-            target = f"/_matrix/federation/v1/send/{number}"
-            content: Json = {"pdus": [message(depth=number)]}
-            header = THEM.authorize("PUT", target, content)
-            lines = [f"Authorization: {header}"]
-            connection.send(request("PUT", target, lines, encode(content)))
-        [refused] = connections[3].answers()
-        self.assertEqual(refused.error, (429, "M_LIMIT_EXCEEDED"))
-        self.assertEqual(refused.headers["retry-after"], "5")
-        # The first gives up its keys after twenty seconds, the second after forty.
-        for _ in range(301):
-            endpoint.clock.advance(0.1)
-        self.assertEqual([a.status for a in connections[0].answers()], [200])
-        self.assertEqual(connections[1].answers(), [])
-        [refused] = connections[2].answers()
-        self.assertEqual(refused.error, (429, "M_LIMIT_EXCEEDED"))
-        self.assertEqual(refused.headers["retry-after"], "5")
+
+def test_body_as_it_is() -> None:
+    """An encoding that is none is none."""
+    content: Json = {"pdus": []}
+    header = "Authorization: " + THEM.authorize("PUT", SEND, content)
+    lines = [header, "Content-Encoding: identity"]
+    answer = ask(Endpoint().site, "PUT", SEND, lines, encode(content))
+    assert answer.status == 200
+
+
+def test_poll() -> None:
+    """A poll for presence is handed on once, however often it is repeated."""
+    endpoint = Endpoint()
+    poll: Json = {"edu_type": "m.presence", "content": {"poll": [f"@a:{US}"]}}
+    for _ in range(2):
+        answer = ask_signed(endpoint, "PUT", SEND, {"pdus": [], "edus": [poll]})
+        assert answer.status == 200
+    assert endpoint.polled == [(THEM.server_name, [f"@a:{US}"])]

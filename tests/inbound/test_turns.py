@@ -251,19 +251,6 @@ class TurnTests(SynchronousTestCase):
             self.keys.waiting[number].callback(None)
             self.successResultOf(each)
 
-    def test_keys_that_come_too_late(self) -> None:
-        """Who does not answer for its keys in time has its events rejected, alone."""
-        begun = self.inbox.begin(
-            "1", {"pdus": [message(), message(peer=OTHERS), message(peer=OTHERS)]}
-        )
-        self.keys.waiting[0].callback(None)
-        self.inbox.clock.advance(20)
-        self.successResultOf(begun)
-        good, *late = [str(pdu["verdict"]) for pdu in self.inbox.pdus]
-        self.assertEqual(good, "accepted")
-        for verdict in late:
-            self.assertIn("timed out fetching the keys of others.example", verdict)
-
     def test_after_a_refusal(self) -> None:
         """A transaction that was refused for now is taken later."""
         begun = [self._begin(txn_id) for txn_id in "1234"]
