@@ -26,7 +26,7 @@ from homeserver.protocol.key_documents import (
 from homeserver.protocol.signing import SigningKey
 from tests.support.certificates import authority, issue_for
 from tests.support.federation_side import NOW
-from tests.support.http_connection import Connection, TlsConnection, ask, request, site
+from tests.support.http_connection import TlsConnection, ask, request, site
 from tests.support.one_server import OneServer, OnlyServer
 from tests.support.server_tls import OneCertificate
 from tests.support.signed_requests import US, identity, signing_key
@@ -132,20 +132,6 @@ def test_v2_byte_for_byte() -> None:
     )
 
 
-def test_v1_as_2014_asks_for_it() -> None:
-    """A request of HTTP/1.0 without a Host gets the document whole, and then an end."""
-    server = Server(identity())
-    connection = Connection(server.site)
-    connection.send(b"GET /_matrix/key/v1/ HTTP/1.0\r\n\r\n")
-    [answer] = connection.answers()
-    assert (answer.version, answer.status) == ("1.0", 200)
-    assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["content-length"] == str(len(server.publisher.v1()))
-    assert answer.body == server.publisher.v1()
-    assert answer.body.endswith(b"}")
-    assert connection.is_closed
-
-
 ROUTES: list[tuple[str, int | None]] = [
     ("/_matrix/key/v1", 1),
     ("/_matrix/key/v1/", 1),
@@ -179,25 +165,6 @@ def test_routes(path: str, version: int | None) -> None:
         return
     documents = {1: server.publisher.v1(), 2: server.publisher.v2()}
     assert (answer.status, answer.body) == (200, documents[version])
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/_matrix/key/v1", "/_matrix/key/v2/server", "/_matrix/key/v2/server/ed25519:a_1"],
-)
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_other_method(method: str, path: str) -> None:
-    """A key document is asked for by GET."""
-    answer = ask(Server(identity()).site, method, path, body=b"{}")
-    assert answer.error == (405, "M_UNRECOGNIZED")
-    assert answer.headers["allow"] == "GET"
-
-
-def test_head() -> None:
-    """HEAD says how long the document is."""
-    server = Server(identity())
-    answer = ask(server.site, "HEAD", "/_matrix/key/v1")
-    assert int(answer.headers["content-length"]) == len(server.publisher.v1())
 
 
 def test_v1_as_a_peer_reads_it() -> None:
