@@ -33,6 +33,7 @@ K1, K2, K3 = (parse_key_id(f"ed25519:{number}") for number in "123")
 
 NOW = 1_600_000_000_000
 HOUR = 3600 * 1000
+DAY = 24 * HOUR
 
 OWN_KEY = signing_key(K1, b"own")
 OWN_OLD_KEY = OldVerifyKey(signing_key(K2, b"own").verify_key, NOW - HOUR)

@@ -18,7 +18,7 @@ from homeserver.protocol.signing import SigningKey
 from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.engine.sqlite import SqliteConnection
 from homeserver.storage.key_documents import DocumentStore
-from tests.support.keyrings import NOW, OWN, OWN_KEY, A, KeyringCase
+from tests.support.keyrings import NOW, OWN, OWN_KEY, UNREACHABLE, A, KeyringCase
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
 
@@ -140,6 +140,17 @@ class NotaryCase(KeyringCase):
             [encode(without_signatures(each)) for each in found],
             [encode(without_signatures(each.document)) for each in expected],
         )
+
+    def assert_asks(self, *queries: Query | ServerName) -> None:
+        """See to it that a server is asked before there is an answer."""
+        before = len(self.client.asked)
+        asked = self.query(*queries)
+        self.assertNoResult(asked)
+        self.assertGreater(len(self.client.asked), before)
+        while len(self.client._waiting):
+            self.client.answer(UNREACHABLE)
+        self.successResultOf(asked)
+        self.clock.advance(301)
 
     def store_at(self, stored: KeyDocument, now_ts: int) -> None:
         """Let a document have come at some time."""
