@@ -116,7 +116,7 @@ class Elsewhere:
         resident = self.resident
         resident.rooms.check_is_ours(invite.sender)
         user = UserId.parse(invite.state_key or "")
-        made = await resident.rooms.author.make(room, invite)
+        made = await resident.at_end(room, invite, resident.rooms.author.make)
         event = await resident.rooms.recommend(made, room.current, OURSELVES)
 
         async def signed(name: ServerName) -> Event:

@@ -73,7 +73,7 @@ async def _template(
     resident: Resident, room: Room, user: UserId, content: Json
 ) -> Json:
     new = NewEvent("m.room.member", user, content, user.user_id)
-    pdu = await resident.rooms.author.template(room, new)
+    pdu = await resident.at_end(room, new, resident.rooms.author.template)
     # Required until v1.3 of the specification, and read by servers of before.
     pdu["origin"] = resident.server_name.name
     return {"event": pdu, "room_version": room.room_version.version}

@@ -7,11 +7,13 @@ room.
 Specification: Server-server API, "Server Access Control Lists (ACLs)".
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 from homeserver.outbound.calls import FederationCalls
 from homeserver.protocol.errors import Forbidden, NotFound, quote
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
+from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.restricted_joins import allowed_rooms, authorising_user
 from homeserver.protocol.rooms.server_acl import may_take_part
 from homeserver.protocol.rooms.state import membership
@@ -21,6 +23,8 @@ from homeserver.rooms.question import Question
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.pending_memberships import PendingStore
+
+_T = TypeVar("_T")
 
 MAX_ALLOWED_ROOMS = 50  # of a join rule: each is looked for
 
@@ -91,6 +95,21 @@ class Resident:
         return authorising_user(
             room.current, room.room_version, self.server_name, answers.get
         )
+
+    async def at_end(
+        self,
+        room: Room,
+        new: NewEvent,
+        make: Callable[[Room, NewEvent], Awaitable[_T]],
+    ) -> _T:
+        """What a method of `Author` makes of a new event that another server signs.
+
+        No change of the room is under way meanwhile: the event would cite what may be
+        lost, and what another process of ours, which may get it back, does not know.
+        Raises as the method.
+        """
+        async with self.rooms.turn(room.room_id) as turn:
+            return await make(turn.room, new)
 
     async def _is_in(self, room_id: RoomId, user: UserId) -> bool | None:
         room = await self.rooms.find(room_id)

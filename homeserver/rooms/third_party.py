@@ -25,7 +25,8 @@ async def exchange(resident: Resident, question: Question) -> bytes:
     """PUT exchange_third_party_invite: the invite that takes the place of a token."""
     await resident.rooms.check_space()
     room = await resident.room(question)
-    event = await resident.rooms.author.make(room, _wanted(resident, room, question))
+    wanted = _wanted(resident, room, question)
+    event = await resident.at_end(room, wanted, resident.rooms.author.make)
     event = await resident.rooms.recommend(event, room.current, question.cause)
     signed = await _countersigned(resident, room, event, question)
     await resident.rooms.change(

@@ -22,6 +22,7 @@ from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.room import Room
 from tests.support.coroutines import result_of
 from tests.support.join_replies import FIRST, with_, without
+from tests.support.lost_changes import during_a_lost_change
 from tests.support.neighbours import ANN, Neighbours
 from tests.support.our_rooms import ALICE, BOB, new_room
 from tests.support.room_side import signed
@@ -37,6 +38,18 @@ def invite(near: Neighbours, room: Room) -> Event:
     """The invite of Bob, as it is part of the room."""
     new = NewEvent("m.room.member", ALICE, {"membership": "invite"}, BOB.user_id)
     return result_of(near.elsewhere.invite(room, new)).event
+
+
+def test_invite_after_what_is_written() -> None:
+    """An invite does not cite a change that is under way: it may be lost."""
+    near = Neighbours("10")
+    room = own_room(near)
+    before = set(room.extremities)
+    new = NewEvent("m.room.member", ALICE, {"membership": "invite"}, BOB.user_id)
+    sent = during_a_lost_change(
+        near.side.ours, room, lambda: near.elsewhere.invite(room, new)
+    )
+    assert set(sent.event.prev_event_ids) == before
 
 
 @pytest.mark.parametrize("version", ["1", "2", "3", "10", "12"])

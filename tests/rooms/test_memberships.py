@@ -1,12 +1,21 @@
 """Joining, knocking and leaving, as other servers ask us."""
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import pytest
 
+from homeserver.net.cause import OURSELVES
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
+from homeserver.rooms.memberships import make_join, make_knock, make_leave
+from homeserver.rooms.question import Question
+from homeserver.rooms.resident import Resident
+from tests.support.lost_changes import during_a_lost_change
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import (
     ALICE,
@@ -26,6 +35,8 @@ from tests.support.room_side import (
     signed,
 )
 from tests.support.signed_requests import OTHERS, THEM
+
+Make = Callable[[Resident, Question], Coroutine[Any, Any, Json]]
 
 ALL = tuple(ROOM_VERSIONS)
 
@@ -83,6 +94,24 @@ def test_joined_beside_another_worker() -> None:
     assert answer.status == 200, answer.json
     sent = ids_of(answer.json["state"], room.room_version.version)
     assert sorted(sent) == sorted(before.values())
+
+
+@pytest.mark.parametrize("make", [make_join, make_knock, make_leave])
+def test_template_of_what_is_written(make: Make) -> None:
+    """A template does not cite a change that is under way: it may be lost."""
+    side = RoomSide()
+    room = side.ours.create("10", preset="public_chat")
+    if make is make_knock:
+        side.ours.send(room, "m.room.join_rules", {"join_rule": "knock"}, "")
+    if make is make_leave:
+        side.join(room)
+    before = list(side.known(room).extremities)
+    path = {"roomId": room.room_id, "userId": BOB.user_id}
+    asked = Question(THEM.server_name, path, {"ver": ["10"]}, {}, OURSELVES)
+    made: Any = during_a_lost_change(
+        side.ours, room, lambda: make(side.resident, asked)
+    )
+    assert made["event"]["prev_events"] == before
 
 
 @pytest.mark.parametrize("is_named", [True, False])

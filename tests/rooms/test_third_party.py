@@ -15,7 +15,10 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.state import membership
 from homeserver.protocol.signing import POLICY_KEY_ID, sign
+from homeserver.rooms import third_party
+from homeserver.rooms.question import Question
 from homeserver.rooms.room import Room
+from tests.support.lost_changes import during_a_lost_change
 from tests.support.our_rooms import ALICE, BOB
 from tests.support.room_side import RoomSide
 from tests.support.signed_requests import OTHERS, THEM, signing_key
@@ -99,6 +102,19 @@ def test_exchanged(version: str) -> None:
     assert membership(side.known(room).current, BOB.user_id) == "invite"
     signatures: Any = event.pdu["signatures"]
     assert set(signatures) == {"us.example", THEM.server_name.name}
+
+
+def test_it_comes_after_what_is_written() -> None:
+    """It does not cite a change that is under way: it may be lost."""
+    side, _, room = scene()
+    before = set(room.extremities)
+    path = {"roomId": room.room_id}
+    asked = Question(THEM.server_name, path, {}, body(room), OURSELVES)
+    during_a_lost_change(
+        side.ours, room, lambda: third_party.exchange(side.resident, asked)
+    )
+    invite = side.known(room).current["m.room.member", BOB.user_id]
+    assert set(invite.prev_event_ids) == before
 
 
 def test_the_policy_server_has_signed_it() -> None:
