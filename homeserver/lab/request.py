@@ -116,10 +116,12 @@ async def _send_once(
 ) -> RequestView:
     async def call() -> RequestView:
         response, _ = await transmit(draft, destination, means, exchange)
+        details = exchange.details
+        headers = text_of(response.headers) if not details else details.response.headers
         return RequestView(
             exchange=None,
             status=response.status,
-            headers=list(text_of(response.headers)),
+            headers=list(headers),
             content=_content(response.body),
         )
 

@@ -9,17 +9,16 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 from OpenSSL.SSL import Connection
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITCPTransport, ITransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.web import _newclient
 from twisted.web.http import HTTPChannel, HTTPFactory
+from twisted.web.iweb import IResponse
 
 from homeserver.net.handled import release
-
-ClientProtocol = _newclient.HTTP11ClientProtocol
-"""HTTP/1.1 as a client, on one connection. Twisted's public classes make their own."""
 
 ClientRequest = _newclient.Request
 """A request for `ClientProtocol`."""
@@ -29,6 +28,42 @@ ParseError = _newclient.ParseError
 
 RequestNotSent = _newclient.RequestNotSent
 """A connection was given a request while it had another one, or was closed."""
+
+
+class ClientProtocol(_newclient.HTTP11ClientProtocol):
+    """HTTP/1.1 as a client, on one connection. Twisted's public classes make their own.
+
+    Twisted's response has the names of its headers in its own case, and lacks those
+    about the connection, such as `Content-Length`.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        """As `HTTP11ClientProtocol`."""
+        super().__init__(*arguments)
+        self.received: list[tuple[str, str]] | None = None
+        """Where the headers of the next response go, as they come; None for nowhere."""
+
+    def request(self, request: ClientRequest) -> Deferred[IResponse]:
+        """Send a request; its response, once its head has come."""
+        asked: Deferred[IResponse] = super().request(request)
+        if self.received is not None and self._parser is not None:
+            _keep_headers(self._parser, self.received)
+        return asked
+
+
+def _keep_headers(
+    parser: _newclient.HTTPClientParser, kept: list[tuple[str, str]]
+) -> None:
+    receive = parser.headerReceived
+
+    def keep(name: bytes, value: bytes) -> None:
+        tables = parser.headers, parser.connHeaders
+        if not any([*table.getAllRawHeaders()] for table in tables):
+            kept.clear()  # what is there came with an interim response
+        kept.append((name.decode("latin-1"), value.decode("latin-1")))
+        receive(name, value)
+
+    parser.headerReceived = keep  # type: ignore[method-assign]
 
 
 def is_idle(protocol: object) -> bool:

@@ -162,8 +162,11 @@ class FederationAgent:
         connected(connection)
         outgoing = self._depart(outgoing, exchange)
         _note(exchange, connection, protocol, outgoing)
+        protocol.received = None if exchange.details is None else []
         response = await protocol.request(outgoing.build())
         exchange.mark("response")
+        if exchange.details is not None:
+            exchange.details.response = Message.of(protocol.received or ())
         return response, connection
 
     def asking_for(self, sni: str) -> "FederationAgent":

@@ -30,7 +30,6 @@ from homeserver.outbound.transport.connection import (
     KEYS_V2_PATH,
     Response,
     read_body,
-    text_of,
 )
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
@@ -280,7 +279,7 @@ class FederationClient:
         exchange.mark("body")
         exchange.status = response.code
         if exchange.details is not None:
-            headers = text_of(response.headers)
+            headers = exchange.details.response.headers
             exchange.details.response = Message.of(headers, data)
         return Response(response.code, response.headers, data), connection
 

@@ -41,6 +41,9 @@ NAMES: list[tuple[type, str]] = [
     (tls.TLSMemoryBIOFactory, "_creatorCallable"),
     (tls.TLSMemoryBIOProtocol, "_tlsShutdownFinished"),
     (_newclient.HTTP11ClientProtocol, "QUIESCENT"),
+    (_newclient.HTTP11ClientProtocol, "_parser"),
+    (_newclient.HTTPParser, "headerReceived"),
+    (_newclient.HTTPParser, "connHeaders"),
 ]
 
 
@@ -73,3 +76,21 @@ def test_idle_client() -> None:
     client.dataReceived(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert is_idle(client)
     assert not is_idle(None)
+
+
+def test_headers_of_a_response() -> None:
+    """They are kept as they came: their case, their order, and those of the length."""
+    client = ClientProtocol()
+    client.makeConnection(StringTransport())
+    client.received = kept = list[tuple[str, str]]()
+    headers = Headers({"Host": ["a.test"]})
+    client.request(ClientRequest(b"GET", b"/", headers, None, persistent=True))
+    client.dataReceived(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n")
+    client.dataReceived(b"HTTP/1.1 200 OK\r\nx-ODD: 1\r\ncontent-length: 0\r\n")
+    client.dataReceived(b"Connection: close\r\nX-odd:  2\r\n\r\n")
+    assert kept == [
+        ("x-ODD", "1"),
+        ("content-length", "0"),
+        ("Connection", "close"),
+        ("X-odd", "2"),
+    ]

@@ -119,7 +119,7 @@ def test_details(client: Client) -> None:
         ("User-Agent", USER_AGENT),
     ]
     assert details.response.body == b'{"a":1}'
-    assert ("X-Odd", "1") in details.response.headers
+    assert details.response.headers == [("Content-Length", "7"), ("X-odd", "1")]
 
 
 def test_error_response(client: Client) -> None:
@@ -239,6 +239,8 @@ def test_key_document_before_verification(client: Client) -> None:
     assert (exchange.status, exchange.address) == (200, "192.0.2.1")
     details = details_of(exchange)
     assert details.response.body == document
+    length = ("Content-Length", str(len(document)))
+    assert list(details.response.headers) == [length]
     assert ("Host", "peer.test") in details.request.headers
 
 

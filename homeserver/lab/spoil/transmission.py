@@ -13,7 +13,7 @@ from homeserver.lab.spoil.draft import Draft
 from homeserver.net.cause import OURSELVES
 from homeserver.net.exchange import Exchange, Message
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
-from homeserver.outbound.transport.connection import Response, read_body, text_of
+from homeserver.outbound.transport.connection import Response, read_body
 from homeserver.outbound.transport.connector import VerifiedConnection
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
@@ -58,7 +58,8 @@ async def transmit(
     exchange.mark("body")
     exchange.status = response.code
     if exchange.details is not None:
-        exchange.details.response = Message.of(text_of(response.headers), data)
+        headers = exchange.details.response.headers
+        exchange.details.response = Message.of(headers, data)
     return Response(response.code, response.headers, data), connection
 
 

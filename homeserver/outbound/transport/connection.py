@@ -153,6 +153,7 @@ class PeerConnection(Protocol):
         if exchange.details is not None:
             exchange.details.tls = facts_of(self.transport)
             exchange.details.request = Message.of(text_of(headers))
+            http.received = []
 
         async def ask() -> Response:
             response = await _ask(http, request)
@@ -162,8 +163,7 @@ class PeerConnection(Protocol):
                 raise ResponseTooLarge(f"over {self._limit} bytes")
             exchange.status = response.code
             if exchange.details is not None:
-                headers = text_of(response.headers)
-                exchange.details.response = Message.of(headers, body)
+                exchange.details.response = Message.of(http.received or (), body)
             return Response(response.code, response.headers, body)
 
         try:
