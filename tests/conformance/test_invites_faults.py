@@ -23,7 +23,6 @@ from tests.support.conformance_stage import Fault
 
 _V1, _V2 = ("/_matrix/federation/v1/invite", "/_matrix/federation/v2/invite")
 _countersigned = Author.countersigned
-_one = EventChecks.one
 
 VERSIONS = ("1", "3", "6", "10", "11", "12")
 SOUND = {f"I01.v{version}" for version in VERSIONS}

@@ -30,8 +30,6 @@ from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.outbound_stack import CA
 from tests.support.signed_requests import OTHERS
 
-DEMANDS: list[Demand] = ["ignore", "if-presented", "required"]
-
 
 def ip(text: str) -> list[x509.GeneralName]:
     """A subjectAltName of one address."""

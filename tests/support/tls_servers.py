@@ -145,8 +145,3 @@ class _Conversations(Factory):
 def delegation(target: str) -> Answer:
     """Answer with a well-known document that delegates."""
     return http(b'{"m.server": "%b"}' % target.encode())
-
-
-def hang_up(conversation: Conversation) -> None:
-    """End the connection instead of answering."""
-    conversation.tls.loseConnection()
