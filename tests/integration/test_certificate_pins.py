@@ -8,7 +8,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from homeserver.config.values import VerificationMethod
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
-from tests.integration.test_verification import NAME, PUT, send
 from tests.support.certificates import authority, issue, issue_for
 from tests.support.memory_database import MemoryDatabase
 from tests.support.real_outbound import reaching
@@ -19,6 +18,7 @@ from tests.support.recording_peers import (
     key_document,
     listening,
 )
+from tests.support.verified_sending import NAME, PUT, send
 from tests.support.waiting import wait
 
 CA = authority()

@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,38 +16,16 @@ from homeserver.config import reader
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from scripts.processes import (
-    AT_HOME,
     LOOPBACK,
     PROGRAM,
     Endpoint,
     first_line,
-    free_ports,
     homeserver,
     make_endpoint,
-    running_nameserver,
 )
+from tests.support.daemons import EDU, endpoints
 from tests.support.eventually import eventually
 from tests.support.trusting_client import fetch
-
-CONFIGURATION = f"""{AT_HOME}
-[sending]
-first_retry_seconds = 0.2
-max_retry_seconds = 0.5
-"""
-
-EDU = '{"edu_type": "m.test", "content": {"number": %d}}'
-
-
-@contextmanager
-def endpoints(folder: Path, *names: str) -> Iterator[list[Endpoint]]:
-    """Endpoints that find each other by SRV; they do not run yet."""
-    [port] = free_ports(1)
-    configuration = CONFIGURATION.format(nameserver=f"{LOOPBACK}:{port}")
-    made = [make_endpoint(folder / name, name, configuration) for name in names]
-    zone = [f"{each.name} A {LOOPBACK}" for each in made]
-    zone += [f"_matrix._tcp.{e.name} SRV 0 0 {e.port} {e.name}" for e in made]
-    with running_nameserver(f"{LOOPBACK}:{port}", zone, folder / "dns.log"):
-        yield made
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.ends import MAX_ENDS
 from scripts.processes import first_line, make_endpoint
-from tests.integration.test_room_by_api import BOB, ask
 from tests.support.http_connection import request
+from tests.support.known_server import BOB, ask
 from tests.support.raw_client import talking
 from tests.support.room_side import signed
 from tests.support.senders import make_known

@@ -1,17 +1,15 @@
 """What two real daemons log and measure of what goes on between them."""
 
-import http.client
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scripts.processes import LOOPBACK, Endpoint, first_line
-from tests.integration.test_daemon import endpoints
-from tests.support.metric_series import series
+from tests.support.daemon_metrics import ask, metrics
+from tests.support.daemons import endpoints
 
 EDU = '{"edu_type": "m.test", "content": {}}'
 PDU = json.dumps(
@@ -27,20 +25,6 @@ PDU = json.dumps(
     }
 )
 SEND = "/_matrix/federation/v1/send/{txnId}"
-HISTOGRAM = re.compile("_(bucket|sum|count)")
-
-
-def ask(endpoint: Endpoint, target: str) -> tuple[int, bytes]:
-    """GET from the control API of an endpoint, with its token."""
-    text = endpoint.configuration.read_text("utf-8")
-    _, control = re.findall(r'^listen = "(.*)"$', text, re.MULTILINE)
-    token = (endpoint.folder / "control.token").read_text("utf-8").strip()
-    connection = http.client.HTTPConnection(control, timeout=10)
-    connection.request("GET", target, headers={"Authorization": f"Bearer {token}"})
-    response = connection.getresponse()
-    status, body = response.status, response.read()
-    connection.close()
-    return status, body
 
 
 def logged(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -64,13 +48,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Endpoint]]:
             ask(beta, "/v1/nothing")
             ask(beta, "/v1/bounds")
             yield [alpha, beta]
-
-
-def metrics(endpoint: Endpoint) -> Mapping[str, float]:
-    """What an endpoint has measured, as far as it is not 0."""
-    status, body = ask(endpoint, "/metrics")
-    assert status == 200
-    return {name: value for name, value in series(body).items() if value}
 
 
 def test_metrics_of_who_receives(pair: list[Endpoint]) -> None:

@@ -1,6 +1,7 @@
 """Where a daemon finds the keys of an origin, by what its server answers for them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -9,9 +10,9 @@ from twisted.web.http_headers import Headers
 from homeserver.protocol.canonical_json import Json, encode, encode_base64
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint
-from tests.integration import test_rebuilt_servers as rebuilt
-from tests.integration.test_client_certificates import US, Answer, Client
 from tests.support.certificates import issue_for
+from tests.support.certified_client import US, Answer, Client
+from tests.support.origins_by_address import FIRST, build, name_of, running_daemon, send
 from tests.support.recording_peers import (
     KEY_REQUEST,
     KEY_V2_REQUEST,
@@ -19,20 +20,32 @@ from tests.support.recording_peers import (
     RecordingPeer,
     Respond,
     http,
+    listening,
 )
-
-daemon = rebuilt.daemon
-origin = rebuilt.origin
 
 UNRECOGNIZED_2014 = b'{"error": "Unrecognized request"}'
 
 
 @pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Endpoint]:
+    """A daemon that knows no server."""
+    with running_daemon(tmp_path) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def origin() -> Iterator[RecordingPeer]:
+    """A server that is called by its address and port."""
+    with listening(RecordingPeer(issue_for(LOOPBACK), http(b"{}"))) as peer:
+        yield peer
+
+
+@pytest.fixture
 def trusted(daemon: Endpoint, origin: RecordingPeer) -> Iterator[RecordingPeer]:
     """An origin whose certificate the operator has pinned: no document is needed."""
-    rebuilt.build(origin, rebuilt.FIRST, issue_for(LOOPBACK))
+    build(origin, FIRST, issue_for(LOOPBACK))
     sha256 = origin.issued.certificate.fingerprint(SHA256()).hex()
-    name = rebuilt.name_of(origin).name
+    name = name_of(origin).name
     assert daemon.call("peers", "--pin", name, sha256).returncode == 0
     yield origin
 
@@ -47,13 +60,13 @@ def test_version_1_where_there_is_no_version_2(
 ) -> None:
     """A server without version 2 is asked for version 1, and its key counts."""
     trusted.respond_v2 = v2
-    assert rebuilt.send(daemon, trusted, rebuilt.FIRST, "1").status == 200
+    assert send(daemon, trusted, FIRST, "1").status == 200
     assert trusted.requests == [KEY_V2_REQUEST, KEY_REQUEST]
 
 
 def test_a_server_of_2014(daemon: Endpoint, origin: RecordingPeer) -> None:
     """Its version 1 document proves the connection, and has its key."""
-    rebuilt.build(origin, rebuilt.FIRST, issue_for("whoever.test"))
+    build(origin, FIRST, issue_for("whoever.test"))
     origin.respond_v2 = http(UNRECOGNIZED_2014, "400 Bad Request")
     answer = as_in_2014(daemon, origin)
     assert (answer.status, answer.json) == (200, {"pdus": {}})
@@ -70,7 +83,7 @@ def as_in_2014(daemon: Endpoint, origin: RecordingPeer) -> Answer:
     Its path ends with a slash, its header quotes the signature and the key alone and
     names no destination, its PDU is not signed.
     """
-    name = rebuilt.name_of(origin)
+    name = name_of(origin)
     target = "/_matrix/federation/v1/send/1417000000000/"
     pdu: Json = {
         "pdu_id": "aPRTzEgd",
@@ -94,7 +107,7 @@ def as_in_2014(daemon: Endpoint, origin: RecordingPeer) -> Answer:
         "edus": [],
     }
     request = FederationRequest("PUT", target, name, US, content)
-    [signed] = request.sign([rebuilt.FIRST])
+    [signed] = request.sign([FIRST])
     text = encode_base64(signed.signature)
     header = f'X-Matrix origin={name},key="{signed.key_id}",sig="{text}"'
     headers = Headers({"Authorization": [header], "Content-Type": ["application/json"]})

@@ -5,8 +5,8 @@ from contextlib import closing
 from pathlib import Path
 
 from scripts.processes import Endpoint, first_line
-from tests.integration.test_daemon import EDU, endpoints
-from tests.integration.test_monitoring import metrics
+from tests.support.daemon_metrics import metrics
+from tests.support.daemons import EDU, endpoints
 from tests.support.eventually import eventually
 
 # Days that a stored time is moved by, and kept for: a slow machine is not that slow.

@@ -12,31 +12,14 @@ import pytest
 
 from homeserver.config.reader import load
 from homeserver.control.client import ControlClient
-from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.identifiers import ServerName
 from homeserver.testing import Lab, LabError
 from scripts.processes import Endpoint, first_line, homeserver, make_endpoint
-from tests.support.http_connection import request
-from tests.support.raw_client import talking
+from tests.support.known_server import BOB, ask
 from tests.support.room_side import signed
 from tests.support.senders import make_known
 from tests.support.signed_requests import THEM
-
-BOB = f"@bob:{THEM.server_name}"
-
-
-def ask(
-    endpoint: Endpoint, method: str, target: str, content: Json | None = None
-) -> Any:
-    """What the daemon answers the other server."""
-    name = ServerName.parse(endpoint.name)
-    header = THEM.authorize(method, target, content, destination=name)
-    body = None if content is None else encode(content)
-    with talking(endpoint.port) as talk:
-        talk.send(request(method, target, [f"Authorization: {header}"], body))
-        answer = talk.answer()
-    assert answer.status == 200, answer.json
-    return answer.json
 
 
 def join(endpoint: Endpoint, room_id: str) -> None:

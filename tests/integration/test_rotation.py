@@ -9,49 +9,22 @@ from itertools import count
 from pathlib import Path
 from threading import Condition, Event, Thread
 
-import signedjson.key
-from nacl.signing import SigningKey as NaclSigningKey
-
 from homeserver.protocol.canonical_json import encode, encode_base64
-from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
+from homeserver.protocol.identifiers import KeyId
+from homeserver.protocol.key_documents import parse_v1
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import Endpoint, first_line
-from tests.integration.test_daemon import endpoints
-from tests.support import trusting_client
 from tests.support.certificates import issue_for
+from tests.support.daemons import endpoints
+from tests.support.endpoint_keys import ALPHA, BETA, fetch, published, signing_keys
 from tests.support.eventually import eventually
 from tests.support.key_documents import signing_key
 from tests.support.trusting_client import connect
 
-ALPHA, BETA = map(ServerName.parse, ["alpha.test", "beta.test"])
-
 ROTATIONS = 3
 _REQUESTS_BETWEEN = 20  # of each kind, at least, so that each rotation is among them
 _SECONDS = 120.0  # for what takes one; machines are shared
-
-
-def fetch(endpoint: Endpoint, target: str) -> tuple[bytes, bytes]:
-    """The body of an answer, and the certificate of its connection."""
-    got = trusting_client.fetch(endpoint.port, target)
-    assert got.status == 200, got.body
-    return got.body, got.certificate
-
-
-def published(endpoint: Endpoint) -> KeyDocument:
-    """The version 2 document."""
-    return parse_v2(fetch(endpoint, "/_matrix/key/v2/server")[0], ALPHA)
-
-
-def signing_keys(endpoint: Endpoint) -> list[SigningKey]:
-    """The keys in an endpoint's file."""
-    with (endpoint.folder / "signing.key").open() as file:
-        read = signedjson.key.read_signing_keys(file)
-    return [
-        SigningKey(KeyId(f"{key.alg}:{key.version}"), NaclSigningKey(key.encode()))
-        for key in read
-    ]
 
 
 @dataclass

@@ -20,8 +20,8 @@ from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.signing import SigningKey
 from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.integration.test_daemon import endpoints
-from tests.integration.test_rotation import ALPHA, BETA, signing_keys
+from tests.support.daemons import endpoints
+from tests.support.endpoint_keys import ALPHA, BETA, signing_keys
 from tests.support.trusting_client import TRUSTING
 
 SECONDS = 30.0  # for what takes one; machines are shared

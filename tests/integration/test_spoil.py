@@ -6,29 +6,16 @@ from typing import Any
 import pytest
 
 from homeserver.testing import Lab, LabError, Server
+from tests.support.pdus import unsigned_message
 
 RAW = base64.b64encode(b"{").decode()
-
-
-def pdu(name: str) -> dict[str, Any]:
-    """An event of a room of version 10 or later."""
-    return {
-        "type": "m.room.message",
-        "room_id": f"!r:{name}",
-        "sender": f"@a:{name}",
-        "content": {},
-        "origin_server_ts": 1,
-        "depth": 1,
-        "prev_events": ["$" + "p" * 43],
-        "auth_events": ["$" + "a" * 43],
-    }
 
 
 def transaction(ours: Server, theirs: Server, *texts: str) -> dict[str, Any]:
     """What comes of a transaction with mistakes."""
     body = {"origin": ours.name, "origin_server_ts": 1, "pdus": [], "edus": []}
     if any(text.startswith("pdu-") for text in texts):
-        body["pdus"] = [pdu(ours.name)]
+        body["pdus"] = [unsigned_message(ours.name)]
     path = "/_matrix/federation/v1/send/1"
     answer = ours.request(
         theirs.name, path, method="PUT", content=body, spoil=list(texts)

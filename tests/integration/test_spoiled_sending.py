@@ -7,14 +7,14 @@ import pytest
 
 from homeserver.testing import Lab, LabError, Server
 from scripts.processes import PROGRAM
-from tests.integration.test_spoil import pdu
+from tests.support.pdus import unsigned_message
 
 EDU = {"edu_type": "m.test", "content": {}}
 
 
 def sent(ours: Server, theirs: Server, *texts: str, **members: Any) -> dict[str, Any]:
     """How far a transaction with mistakes is."""
-    pdus = [pdu(ours.name)]
+    pdus = [unsigned_message(ours.name)]
     return ours.send(
         theirs.name, pdus=pdus, edus=[EDU], spoil=list(texts), **members
     ).json

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from scripts.processes import Endpoint, first_line
-from tests.integration.test_daemon import EDU, endpoints
+from tests.support.daemons import EDU, endpoints
 from tests.support.eventually import eventually
 from tests.support.postgres_server import Server, fast_server
 

@@ -12,14 +12,13 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from homeserver.net.exchange import Exchange
 from homeserver.outbound.transport import verification
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.canonical_json import Json, encode, parse_object
+from homeserver.protocol.canonical_json import encode, parse_object
 from homeserver.protocol.identifiers import ServerName
 from tests.support.certificates import Issued, issue, issue_for
 from tests.support.memory_database import MemoryDatabase
-from tests.support.real_outbound import Reach, reaching
+from tests.support.real_outbound import reaching
 from tests.support.recording_peers import (
     KEY_REQUEST,
     RecordingPeer,
@@ -30,10 +29,9 @@ from tests.support.recording_peers import (
     signing_key,
 )
 from tests.support.tables import cases
+from tests.support.verified_sending import NAME, PUT, send
 from tests.support.waiting import wait
 from tests.support.wrong_certificates import CA, WRONG_CERTIFICATES, below, dns, ip
-
-PUT = b"PUT /_matrix/federation/v1/send/1 HTTP/1.1\r\n"
 
 
 @pytest.fixture
@@ -42,18 +40,6 @@ def ca_file(tmp_path: Path) -> Path:
     path = tmp_path / "ca.pem"
     path.write_bytes(CA.pem)
     return path
-
-
-def send(reach: Reach, peer: RecordingPeer, host: str = "peer.test") -> Json:
-    """Send a transaction to the peer, called by `host` and its port."""
-    name = ServerName.parse(f"{host}:{peer.port}")
-    delivery = wait(
-        reach.client.send_transaction(name, "1", b'{"pdus":[]}', exchange=Exchange())
-    )
-    return {
-        "verified_by": delivery.connection.peer.verified_by,
-        "address": delivery.connection.address,
-    }
 
 
 def refuse(
@@ -172,7 +158,6 @@ def hang_up(connection: Protocol) -> None:
     connection.transport.loseConnection()
 
 
-NAME = "peer.test:{port}"
 FOREIGN = issue_for("peer.test")
 
 

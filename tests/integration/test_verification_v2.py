@@ -10,7 +10,6 @@ from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import build_v2
 from homeserver.protocol.signing import SigningKey, sign
-from tests.integration.test_verification import NAME, PUT, send
 from tests.support.certificates import Issued, issue_for
 from tests.support.memory_database import MemoryDatabase
 from tests.support.real_outbound import reaching
@@ -25,6 +24,7 @@ from tests.support.recording_peers import (
     listening,
     signing_key,
 )
+from tests.support.verified_sending import NAME, PUT, send
 from tests.support.waiting import reactor, wait
 
 HOUR = 3600 * 1000

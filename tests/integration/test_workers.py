@@ -29,8 +29,8 @@ from scripts.processes import (
     homeserver,
     make_endpoint,
 )
-from tests.integration.test_daemon import EDU, endpoints
-from tests.integration.test_rotation import published
+from tests.support.daemons import EDU, endpoints
+from tests.support.endpoint_keys import published
 from tests.support.eventually import eventually
 from tests.support.lab_rules import acted
 from tests.support.several_servers import several

@@ -1,5 +1,7 @@
 """PDUs as other servers send them."""
 
+from typing import Any
+
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import hash_and_sign
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
@@ -52,3 +54,17 @@ def create(version: str = "12", peer: Peer = THEM, **changes: object) -> Json:
 def changed(pdu: Json, **changes: object) -> Json:
     """The PDU, changed after it was signed; None takes a member away."""
     return {k: v for k, v in (pdu | changes).items() if v is not None}
+
+
+def unsigned_message(server_name: str) -> dict[str, Any]:
+    """A message without hash and signature, as a lab is given it."""
+    return {
+        "type": "m.room.message",
+        "room_id": f"!r:{server_name}",
+        "sender": f"@a:{server_name}",
+        "content": {},
+        "origin_server_ts": 1,
+        "depth": 1,
+        "prev_events": ["$" + "p" * 43],
+        "auth_events": ["$" + "a" * 43],
+    }

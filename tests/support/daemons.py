@@ -1,0 +1,34 @@
+"""Daemons that find each other by SRV records."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.processes import (
+    AT_HOME,
+    LOOPBACK,
+    Endpoint,
+    free_ports,
+    make_endpoint,
+    running_nameserver,
+)
+
+_CONFIGURATION = f"""{AT_HOME}
+[sending]
+first_retry_seconds = 0.2
+max_retry_seconds = 0.5
+"""
+
+EDU = '{"edu_type": "m.test", "content": {"number": %d}}'
+
+
+@contextmanager
+def endpoints(folder: Path, *names: str) -> Iterator[list[Endpoint]]:
+    """Endpoints that find each other by SRV; they do not run yet."""
+    [port] = free_ports(1)
+    configuration = _CONFIGURATION.format(nameserver=f"{LOOPBACK}:{port}")
+    made = [make_endpoint(folder / name, name, configuration) for name in names]
+    zone = [f"{each.name} A {LOOPBACK}" for each in made]
+    zone += [f"_matrix._tcp.{e.name} SRV 0 0 {e.port} {e.name}" for e in made]
+    with running_nameserver(f"{LOOPBACK}:{port}", zone, folder / "dns.log"):
+        yield made
