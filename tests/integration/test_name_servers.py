@@ -1,8 +1,7 @@
-"""Name servers over real UDP and TCP, of which some lie, fail or are not there."""
+"""The next name server is asked where one fails, lies or cannot be asked."""
 
 import gc
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -18,9 +17,19 @@ from twisted.names import dns
 from homeserver.net.addresses import SocketAddress
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.discovery import name_servers
-from homeserver.protocol.discovery import MAX_TARGETS
 from homeserver.protocol.identifiers import ServerName
 from tests.support.discovery_cases import OLD_A
+from tests.support.failing_name_servers import (
+    ASKED,
+    BY_TCP,
+    FOUND,
+    GOOD,
+    NOWHERE,
+    SERVICE,
+    answering,
+    outcome,
+    serving_all,
+)
 from tests.support.name_servers import (
     Answer,
     NameServer,
@@ -32,19 +41,13 @@ from tests.support.name_servers import (
     hang_up,
     other_id,
     other_question,
-    records,
     serving,
     silence,
     times,
     truncated,
 )
-from tests.support.real_discovery import HURRIED, SERVICES_2014, discovering
+from tests.support.real_discovery import HURRIED, discovering
 from tests.support.waiting import reactor, wait
-
-SERVICE = "_matrix._tcp.a.test"
-ASKED, BY_TCP = f"SRV {SERVICE}", f"SRV {SERVICE} by TCP"
-GOOD = records(f"{SERVICE} SRV 1 2 3 s.test")
-MANY = records(*(f"{SERVICE} SRV {n} 0 {n + 1} s.test" for n in range(99, -1, -1)))
 
 # What the first server does, and what it is asked until the second one is.
 FAILURES: dict[str, tuple[Answer, Sequence[str]]] = {
@@ -73,36 +76,6 @@ FAILURES: dict[str, tuple[Answer, Sequence[str]]] = {
 }
 
 
-def answering(answer: Answer, *, ends_tcp: bool = False) -> NameServer:
-    """A name server with one answer to the SRV question."""
-    server = NameServer()
-    server.special[SERVICE] = answer
-    server.ends_tcp = ends_tcp
-    return server
-
-
-@contextmanager
-def serving_all(*servers: NameServer) -> Iterator[None]:
-    """Let all of them listen."""
-    with ExitStack() as stack:
-        for server in servers:
-            stack.enter_context(serving(server))
-        yield
-
-
-def outcome(
-    server: NameServer, *before: SocketAddress, clock: PosixReactorBase = reactor
-) -> tuple[list[str], list[str]]:
-    """The steps and the routes of `a.test`, by a server and those before it."""
-    with discovering(
-        server, well_known=False, services=SERVICES_2014, clock=clock, before=before
-    ) as reach:
-        return reach.outcome("a.test")
-
-
-FOUND = ([OLD_A + "1 2 3 s.test"], ["s.test:3"])
-
-
 @pytest.mark.parametrize(("answer", "asked"), FAILURES.values(), ids=FAILURES)
 def test_next_server(answer: Answer, asked: Sequence[str]) -> None:
     """The next server is asked where the first one fails in any way."""
@@ -111,14 +84,6 @@ def test_next_server(answer: Answer, asked: Sequence[str]) -> None:
         assert outcome(second, first.address, clock=HURRIED) == FOUND
     assert first.asked == asked
     assert second.asked == [ASKED]
-
-
-NOWHERE = {
-    # The system refuses to send there, as to any address that no route leads to.
-    "no route": SocketAddress("255.255.255.255", 53),
-    # Documentation: no route, or a silent one.
-    "IPv6 without a network": SocketAddress("2001:db8::53", 53),
-}
 
 
 @pytest.mark.parametrize("address", NOWHERE.values(), ids=NOWHERE)
@@ -198,46 +163,6 @@ def test_none_answers() -> None:
     assert first.asked == second.asked == [ASKED]
 
 
-def test_only_the_silent_are_asked_again() -> None:
-    """In the second round, a server that has failed is not asked, a silent one is."""
-    answers = [GOOD, silence, silence]
-    first = answering(code(dns.ESERVER))
-
-    def answer_later(question: Question) -> bytes | None:
-        return answers.pop()(question)
-
-    second = answering(answer_later)
-    with serving_all(first, second):
-        assert outcome(second, first.address, clock=HURRIED) == FOUND
-    assert first.asked == [ASKED]
-    assert second.asked == [ASKED] * 3
-
-
-def test_tcp_goes_to_the_server_that_answered() -> None:
-    """What one server has cut off is asked by TCP of that server, and no other."""
-    first, second, third = answering(code(dns.ESERVER)), answering(MANY), NameServer()
-    with serving_all(first, second, third):
-        _, routes = outcome(third, first.address, second.address)
-    assert routes == [f"s.test:{n + 1}" for n in range(MAX_TARGETS)]
-    assert first.asked == [ASKED]
-    assert second.asked == [ASKED, BY_TCP]
-    assert third.asked == []
-
-
-def test_tcp_that_ends_after_each_answer() -> None:
-    """A server may end each connection: each question that is cut off gets its own."""
-    server = answering(MANY, ends_tcp=True)
-    server.special["_matrix._tcp.b.test"] = records(
-        *(f"_matrix._tcp.b.test SRV {n} 0 {n + 1} t.test" for n in range(100))
-    )
-    with (
-        serving(server),
-        discovering(server, well_known=False, services=SERVICES_2014) as reach,
-    ):
-        assert reach.outcome("a.test")[1][:1] == ["s.test:1"]
-        assert reach.outcome("b.test")[1][:1] == ["t.test:1"]
-
-
 def test_name_in_other_case() -> None:
     """An answer may spell the name of its question in other letters."""
     server = answering(
@@ -245,65 +170,6 @@ def test_name_in_other_case() -> None:
     )
     with serving(server):
         assert outcome(server) == FOUND
-
-
-def test_unreachable_server_goes_last() -> None:
-    """A server that was silent is asked last by the next questions."""
-    first, second = answering(silence), answering(GOOD)
-    second.special["_matrix._tcp.b.test"] = code(dns.ENAME)
-    first.special["_matrix._tcp.b.test"] = code(dns.ENAME)
-    with (
-        serving_all(first, second),
-        discovering(
-            second,
-            well_known=False,
-            services=SERVICES_2014,
-            clock=HURRIED,
-            before=[first.address],
-        ) as reach,
-    ):
-        reach.outcome("a.test")
-        assert (len(first.asked), len(second.asked)) == (1, 1)
-        reach.outcome("b.test")
-        assert (len(first.asked), len(second.asked)) == (1, 2)
-
-
-def test_server_that_nothing_can_be_sent_to_goes_last() -> None:
-    """What cannot be reached at all is asked last by the next questions, too."""
-    good, nowhere = answering(GOOD), NOWHERE["no route"]
-    with serving(good):
-        servers = [(each.host, each.port) for each in (nowhere, good.address)]
-        asked = name_servers.DnsClient(lambda: servers, reactor)
-        assert asked._in_order() == servers
-
-        async def ask() -> dns.Message:
-            query = dns.Query(SERVICE.encode(), dns.SRV)
-            return await asked.queryUDP([query], [5.0])
-
-        wait(ask())
-    assert asked._in_order() == servers[::-1]
-    assert good.asked == [ASKED]
-
-
-def test_silent_server() -> None:
-    """A server is asked three times, and waited for no longer than six seconds."""
-    server = answering(silence)
-    before = HURRIED.seconds()
-    with serving(server):
-        steps, [said] = outcome(server, clock=HURRIED)
-    assert HURRIED.seconds() - before >= 6
-    assert steps == [OLD_A + "no answer: the name server did not answer in time"]
-    assert said.endswith("the name server did not answer in time")
-    assert server.asked == [ASKED] * 3
-
-
-def test_no_tcp() -> None:
-    """An answer that is too long for UDP is no answer where TCP is refused."""
-    server = answering(truncated(silence))
-    with serving(server, tcp=False):
-        [step], _ = outcome(server)
-    assert step.startswith(OLD_A + "no answer: the name server cannot be asked: ")
-    assert "refused" in step
 
 
 def test_event_of_a_connection_that_ended() -> None:
