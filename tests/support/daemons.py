@@ -1,4 +1,4 @@
-"""Daemons that find each other by SRV records."""
+"""Daemons that run, or that find each other by SRV records."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from scripts.processes import (
     AT_HOME,
     LOOPBACK,
     Endpoint,
+    first_line,
     free_ports,
     make_endpoint,
     running_nameserver,
@@ -32,3 +33,13 @@ def endpoints(folder: Path, *names: str) -> Iterator[list[Endpoint]]:
     zone += [f"_matrix._tcp.{e.name} SRV 0 0 {e.port} {e.name}" for e in made]
     with running_nameserver(f"{LOOPBACK}:{port}", zone, folder / "dns.log"):
         yield made
+
+
+@contextmanager
+def running_alpha(folder: Path) -> Iterator[Endpoint]:
+    """One endpoint that runs, `alpha.test`."""
+    endpoint = make_endpoint(folder / "alpha", "alpha.test", "")
+    with endpoint.running() as process:
+        listening = f"listening: alpha.test on {LOOPBACK}:{endpoint.port}"
+        assert first_line(process) == listening
+        yield endpoint
