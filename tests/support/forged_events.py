@@ -99,3 +99,9 @@ class ForgedRoom:
     def ends(self) -> set[str]:
         """What the other server's next event comes after."""
         return set(self.call("GET", self.theirs, *self.at())["extremities"])
+
+
+def large_room(lab: Lab, version: str) -> ForgedRoom:
+    """A room whose state has more events than an event may cite."""
+    more = [{"type": "m.room.x", "content": {}, "state_key": str(n)} for n in range(20)]
+    return ForgedRoom(lab, version, name="N", initial_state=more)
