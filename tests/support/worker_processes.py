@@ -6,6 +6,17 @@ import subprocess
 import time
 from pathlib import Path
 
+WORKERS = 3
+
+CONFIGURATION = f"""
+[run]
+workers = {WORKERS}
+
+[sending]
+first_retry_seconds = 1000
+max_retry_seconds = 1000
+"""
+
 _SECONDS = 30.0  # for what takes milliseconds; machines are shared
 
 
