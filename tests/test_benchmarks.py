@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from shutil import which
 from unittest import TestCase
 
 import pytest
@@ -197,6 +198,29 @@ def test_unbounded_server() -> None:
         ],
         check=True,
     )
+
+
+def test_help_installs_nothing(tmp_path: Path) -> None:
+    """Only a measurement needs the yardsticks, which the script installs."""
+    for name in ("dirname", "cat", "cksum", "grep", "id"):
+        found = which(name)
+        assert found is not None
+        (tmp_path / name).symlink_to(found)
+    asked = tmp_path / "asked"
+    for name in ("apt-get", "python3", "curl"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >>{asked}\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        ["scripts/bench", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent.parent,
+        env={"PATH": str(tmp_path), "PYTHON": sys.executable},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--rounds" in done.stdout
+    assert not asked.exists()
 
 
 def test_large_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
