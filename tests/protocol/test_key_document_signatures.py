@@ -19,16 +19,14 @@ from homeserver.protocol.key_documents import (
 )
 from tests.support.domain_keys import (
     DOCUMENT_V2,
-    DOMAIN,
-    KEY,
     OLD_KEY,
     SECOND_KEY,
     VERSIONS,
     Parse,
     listing,
     signed,
-    signing_key,
 )
+from tests.support.signing_vectors import DOMAIN, KEY, signing_key
 from tests.support.tables import cases
 
 UNSIGNED = "the key document of domain is not signed by a known key"

@@ -29,17 +29,15 @@ from tests.support.domain_keys import (
     CERTIFICATE,
     DOCUMENT_V1,
     DOCUMENT_V2,
-    DOMAIN,
-    KEY,
-    PUBLIC_KEY,
     VALID_UNTIL_TS,
     VERSIONS,
     Parse,
     signed,
-    signing_key,
 )
+from tests.support.signing_vectors import DOMAIN, KEY, PUBLIC_KEY, signing_key
 from tests.support.tables import cases
 
+# Both were computed with an independent library.
 SIGNATURE_V1 = (
     "zw/CSsi7FKmO2XcAHb79PktAq78pzEBsDCch2FTXKjFyXcJUnglvExXoObpTUTzg"
     "W/vAx/r/cIkFZ2hQRV2UBA"

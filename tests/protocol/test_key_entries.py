@@ -14,14 +14,12 @@ from homeserver.protocol.key_documents import parse_v1, parse_v2
 from tests.support.domain_keys import (
     DOCUMENT_V1,
     DOCUMENT_V2,
-    DOMAIN,
-    KEY,
-    PUBLIC_KEY,
     VERSIONS,
     Parse,
     listing,
     signed,
 )
+from tests.support.signing_vectors import DOMAIN, KEY, PUBLIC_KEY
 from tests.support.tables import cases
 
 SHORT_KEY = encode_base64(bytes(31))

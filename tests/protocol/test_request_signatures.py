@@ -4,26 +4,21 @@ Rules: the test vectors come out byte by byte; a request in which anything is ch
 verifies by no signature of the first one.
 """
 
-import nacl.signing
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from homeserver.protocol.canonical_json import Encoded, Json, decode_base64, encode
+from homeserver.protocol.canonical_json import Encoded, Json, encode
 from homeserver.protocol.errors import Unauthorized
-from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.signing import SigningKey
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.xmatrix import (
     Authorization,
     FederationRequest,
 )
+from tests.support.signing_vectors import KEY, OTHER_KEY
 from tests.support.tables import cases
 
-# The seed of the specification's own test vectors.
-SEED = decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1")
-KEY = SigningKey(KeyId("ed25519:1"), nacl.signing.SigningKey(SEED))
-OTHER_KEY = SigningKey(KeyId("ed25519:2"), nacl.signing.SigningKey(bytes(32)))
 KEY_BY_ID = {KEY.key_id: KEY.verify_key}
 OTHER_KEY_BY_ID = {OTHER_KEY.key_id: OTHER_KEY.verify_key}
 

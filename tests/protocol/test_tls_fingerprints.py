@@ -6,14 +6,8 @@ import pytest
 
 from homeserver.protocol.canonical_json import encode, encode_base64
 from homeserver.protocol.key_documents import build_v2, parse_v1, parse_v2
-from tests.support.domain_keys import (
-    CERTIFICATE,
-    DOCUMENT_V1,
-    DOCUMENT_V2,
-    DOMAIN,
-    KEY,
-    signed,
-)
+from tests.support.domain_keys import CERTIFICATE, DOCUMENT_V1, DOCUMENT_V2, signed
+from tests.support.signing_vectors import DOMAIN, KEY
 
 
 def test_fingerprints() -> None:

@@ -3,34 +3,20 @@
 from collections.abc import Callable
 from typing import cast
 
-import nacl.signing
 import pytest
 
-from homeserver.protocol.canonical_json import Json, decode_base64, encode
-from homeserver.protocol.identifiers import ServerName, parse_key_id
+from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
 from homeserver.protocol.signing import SigningKey, sign
+from tests.support.signing_vectors import DOMAIN, PUBLIC_KEY, signing_key
 
-DOMAIN = ServerName.parse("domain")
-
-
-def signing_key(seed: bytes, key_id: str) -> SigningKey:
-    """The signing key that grows from 32 bytes."""
-    return SigningKey(parse_key_id(key_id), nacl.signing.SigningKey(seed))
-
-
-# Appendices, "Cryptographic Test Vectors": the seed and the ID of the key.
-KEY = signing_key(
-    decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1"), "ed25519:1"
-)
-PUBLIC_KEY = "XGX0JRS2Af3be3knz2fBiRbApjm2Dh61gXDJA8kcJNI"
 SECOND_KEY = signing_key(b"2" * 32, "ed25519:2")
 OLD_KEY = signing_key(b"0" * 32, "ed25519:0")
 
 CERTIFICATE = b"\x00\x01\x02"
 VALID_UNTIL_TS = 1652262000000
 
-# The signatures below were computed with an independent library.
 DOCUMENT_V1: Json = {
     "server_name": "domain",
     "tls_certificate": "AAEC",

@@ -7,7 +7,6 @@ we sign. An event keeps its content hash only while nothing that it covers chang
 from hashlib import sha256
 
 import canonicaljson
-import nacl.signing
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +16,6 @@ from signedjson.sign import verify_signed_json
 from homeserver.protocol.canonical_json import (
     Json,
     as_object,
-    decode_base64,
     encode_base64,
 )
 from homeserver.protocol.events.event import (
@@ -28,16 +26,10 @@ from homeserver.protocol.events.event import (
     redact,
 )
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.signing import SigningKey
 from tests.support.event_forms import LENIENT, VERSIONS, pdu_of, versions
 from tests.support.event_members import KEPT_CONTENT, json_objects
+from tests.support.signing_vectors import DOMAIN, KEY
 from tests.support.tables import cases
-
-# The seed of the specification's own test vectors.
-SEED = decode_base64("YJDBA9Xnr2sVqXD9Vj7XVUnmFZcZrlw8Md7kMW+3XA1")
-KEY = SigningKey(KeyId("ed25519:1"), nacl.signing.SigningKey(SEED))
-DOMAIN = ServerName.parse("domain")
 
 # Test vectors of the specification (E1, E2), and two that an independent program made.
 E1: Json = {
