@@ -5,13 +5,11 @@ Five thousand random events are compared here, alone and in a body. A million:
     FUZZ_EXAMPLES=50000 .venv/bin/python -m pytest tests/protocol/events -k both_ways
 """
 
-import os
 from random import Random
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 from homeserver.protocol.bodies import FlawedItem, check_body, read_body
 from homeserver.protocol.canonical_json import (
@@ -27,10 +25,10 @@ from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.events import event, event_form
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, RoomVersion
+from tests.support.fuzzing import fuzzed, randoms
 from tests.support.mutations import mutated_json
 from tests.support.pdus import create, message
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "250"))
 EVENTS = 20  # of each example
 
 _TEXTS = [
@@ -86,8 +84,8 @@ def test_edges(version: str) -> None:
         both(pdu, ROOM_VERSIONS[version])
 
 
-@settings(max_examples=EXAMPLES, deadline=None, database=None)
-@given(st.randoms(use_true_random=True))
+@fuzzed
+@given(randoms)
 def test_both_ways_agree(random: Random) -> None:
     """Whatever a PDU looks like, both ways give one event, or one error."""
     versions = list(ROOM_VERSIONS.values())
