@@ -23,7 +23,7 @@ from scripts.processes import (
 )
 from tests.support.coroutines import result_of
 from tests.support.eventually import eventually
-from tests.support.our_rooms import ids
+from tests.support.state_ids import ids
 from tests.support.stopped_endpoints import StoppedEndpoint
 
 _CONFIGURATION = """

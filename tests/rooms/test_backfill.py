@@ -16,10 +16,11 @@ from homeserver.rooms.checking import MAX_SIGNERS
 from homeserver.rooms.source import MAX_STATE
 from homeserver.storage.room_rows import RoomChanged
 from tests.support.coroutines import result_of
-from tests.support.our_rooms import ids, same, text
+from tests.support.our_rooms import same, text
 from tests.support.room_pair import EVE, Pair
 from tests.support.room_side import changed
 from tests.support.signed_requests import OTHERS, THEM, US
+from tests.support.state_ids import ids
 
 
 class Late(Pair):

@@ -17,8 +17,9 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.rooms.author import Given
 from homeserver.rooms.ends import MAX_ENDS
 from tests.support.coroutines import result_of
-from tests.support.our_rooms import BOB, ids, same, text
+from tests.support.our_rooms import BOB, same, text
 from tests.support.room_pair import ANN, Pair
+from tests.support.state_ids import ids
 
 
 def fork(pair: Pair, root: Event, number: int) -> Event:

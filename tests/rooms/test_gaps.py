@@ -10,10 +10,11 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
 from homeserver.rooms.source import MAX_STATE
-from tests.support.our_rooms import BOB, ids
+from tests.support.our_rooms import BOB
 from tests.support.room_pair import OLI, Pair
 from tests.support.room_side import changed
 from tests.support.signed_requests import THEM
+from tests.support.state_ids import ids
 
 Lie = Callable[[Json], Json]
 

@@ -28,8 +28,9 @@ from tests.support.coroutines import result_of
 from tests.support.http_connection import Connection, request
 from tests.support.join_replies import FIRST, NOBODY, SECOND, answer, drop, with_
 from tests.support.neighbours import ANN, Neighbours
-from tests.support.our_rooms import ALICE, ids, same, text
+from tests.support.our_rooms import ALICE, same, text
 from tests.support.signed_requests import THEM
+from tests.support.state_ids import ids
 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)

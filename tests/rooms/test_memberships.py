@@ -17,15 +17,7 @@ from homeserver.rooms.question import Question
 from homeserver.rooms.resident import Resident
 from tests.support.lost_changes import during_a_lost_change
 from tests.support.our_names import OUR_NAME
-from tests.support.our_rooms import (
-    ALICE,
-    BOB,
-    CAROL,
-    OurRooms,
-    ids,
-    join_rule,
-    same,
-)
+from tests.support.our_rooms import ALICE, BOB, CAROL, OurRooms, join_rule, same
 from tests.support.room_side import (
     VERSIONS,
     RoomSide,
@@ -35,6 +27,7 @@ from tests.support.room_side import (
     signed,
 )
 from tests.support.signed_requests import OTHERS, THEM
+from tests.support.state_ids import ids
 
 Make = Callable[[Resident, Question], Coroutine[Any, Any, Json]]
 

@@ -8,10 +8,11 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.author import Given
-from tests.support.our_rooms import BOB, ids, same, text
+from tests.support.our_rooms import BOB, same, text
 from tests.support.room_pair import EVE, Pair
 from tests.support.room_side import changed
 from tests.support.signed_requests import OTHERS, THEM
+from tests.support.state_ids import ids
 
 ALL = ("1", "2", "6", "10", "11", "12")
 

@@ -18,15 +18,8 @@ from homeserver.rooms.author import Given
 from homeserver.rooms.room import Room
 from tests.support.coroutines import result_of
 from tests.support.our_names import OTHER_NAME, OUR_NAME
-from tests.support.our_rooms import (
-    ALICE,
-    BOB,
-    OurRooms,
-    events_of,
-    ids,
-    same,
-    text,
-)
+from tests.support.our_rooms import ALICE, BOB, OurRooms, events_of, same, text
+from tests.support.state_ids import ids
 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)

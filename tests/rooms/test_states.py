@@ -23,7 +23,8 @@ from homeserver.storage.room_rows import StoredEvent
 from tests.protocol.rooms.made_rooms import ALICE, MadeRoom
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
 from tests.support.coroutines import result_of
-from tests.support.our_rooms import OurRooms, ids, same
+from tests.support.our_rooms import OurRooms, same
+from tests.support.state_ids import ids
 
 
 def received(random: RandomRoom, ours: OurRooms) -> tuple[History, Room]:

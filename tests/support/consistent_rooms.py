@@ -4,7 +4,8 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.state import key_of
 from homeserver.rooms.room import Room
 from tests.support.coroutines import result_of
-from tests.support.our_rooms import events_of, ids
+from tests.support.our_rooms import events_of
+from tests.support.state_ids import ids
 
 
 def check_consistent(room: Room) -> None:

@@ -11,7 +11,6 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import NewEvent
-from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.author import USUAL, Author, Given
 from homeserver.rooms.entry import Sent
 from homeserver.rooms.new_room import NewRoom
@@ -25,6 +24,7 @@ from tests.support.coroutines import result_of
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
 from tests.support.signed_requests import OTHERS, identity
+from tests.support.state_ids import ids
 
 NOW = 1_800_000_000.0  # seconds since 1970
 
@@ -130,11 +130,6 @@ def state(kind: str, content: Json) -> NewEvent:
 def join_rule(rule: str, **more: object) -> NewEvent:
     """The join rules of a room."""
     return state("m.room.join_rules", {"join_rule": rule, **more})
-
-
-def ids(state: StateMap) -> dict[tuple[str, str], str]:
-    """A state by the IDs of its events."""
-    return {key: event.event_id for key, event in state.items()}
 
 
 def text(body: str) -> Json:

@@ -7,7 +7,6 @@ from homeserver.protocol.events.event import Event, content_hash
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph
-from homeserver.protocol.rooms.state import StateMap
 from tests.protocol.rooms.vectors import reference
 
 ALICE = "@alice:a.example"
@@ -90,8 +89,3 @@ class MadeRoom:
         if kind == "m.room.create" or self.version.has_hash_room_id:
             return list(cites)
         return [self.create, *cites]
-
-
-def ids(state: StateMap) -> dict[tuple[str, str], EventId]:
-    """A state by the IDs of its events."""
-    return {key: event.event_id for key, event in state.items()}

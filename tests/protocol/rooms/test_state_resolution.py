@@ -12,9 +12,10 @@ from homeserver.protocol.rooms.state import StateMap, state_of
 from homeserver.protocol.rooms.state_resolution import resolve
 from homeserver.protocol.rooms.switches import Switches
 from homeserver.protocol.slices import run
-from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom, ids
+from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
 from tests.protocol.rooms.random_rooms import VERSIONS, RandomRoom
 from tests.protocol.rooms.vectors import Vectors
+from tests.support.state_ids import ids
 
 _VECTORS = {version: Vectors(f"state-{version}.json") for version in (1, 2, 6, 10, 12)}
 _CASES = [

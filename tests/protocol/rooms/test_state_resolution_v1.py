@@ -4,7 +4,8 @@ import pytest
 
 from homeserver.protocol.rooms.state import state_of
 from homeserver.protocol.rooms.state_resolution import resolve
-from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom, ids
+from tests.protocol.rooms.made_rooms import ALICE, BOB, MadeRoom
+from tests.support.state_ids import ids
 
 
 def test_version_1_without_an_allowed_event() -> None:
