@@ -47,12 +47,20 @@ def test_unsigned_request(
         assert answer.error == (status, errcode)
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "POST", "DELETE", "OPTIONS", "X"])
-@pytest.mark.parametrize(("path", "known"), [row[:2] for row in ROUTES])
+METHODS = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "X"]
+
+
+@pytest.mark.parametrize(
+    ("path", "known", "method"),
+    [
+        (path, known, method)
+        for method in METHODS
+        for path, known, *_ in ROUTES
+        if method != known
+    ],
+)
 def test_other_method(path: str, known: str, method: str) -> None:
     """A known path with another method says which methods it has."""
-    if method == known:
-        return
     answer = ask(Endpoint().site, method, path, body=b"{}")
     assert answer.error == (405, "M_UNRECOGNIZED")
     assert answer.headers["allow"] == known
