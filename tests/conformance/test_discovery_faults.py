@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import pytest
 from msgspec.structs import replace
 
 from homeserver.conformance.registry import all_checks
@@ -16,8 +15,8 @@ from homeserver.protocol.discovery import (
     SrvRecord,
 )
 from homeserver.protocol.identifiers import ServerName
-from tests.conformance.faulty import Row, check_row, patched
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, fault_test, patched
+from tests.support.conformance_stage import Fault
 
 _resolve = discovery.resolve
 _order = discovery.order
@@ -108,12 +107,7 @@ ROWS: list[Row] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    # D44 asks for forty names, and others wait; the faults here do not matter to them.
-    slow = {"D44", *(each.id for each in all_checks().values() if each.waits)}
-    skip = sorted(slow - expected)
-    check_row(on_stage, fault, expected, ["D"], skip)
+# D44 asks for forty names, and others wait; the faults here do not matter to them.
+_SLOW = ["D44", *(each.id for each in all_checks().values() if each.waits)]
+
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["D"], _SLOW)

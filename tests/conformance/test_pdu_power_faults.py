@@ -1,15 +1,12 @@
 """P: each check of bans and redactions has a fault that turns it red."""
 
-import pytest
-
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.auth_graph import AuthGraph
 from homeserver.protocol.rooms.redactions import Ground, ground_of
 from homeserver.protocol.rooms.state import StateMap
 from homeserver.protocol.rooms.state_resolution import _is_power_event
-from tests.conformance.faulty import Row, check_row, patched
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, fault_test, patched
 
 _CHECKS = ["P43.v10", "P43c", "P44", "P44b"]
 
@@ -47,9 +44,4 @@ ROWS: list[Row] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of these."""
-    check_row(on_stage, fault, expected, _CHECKS)
+test_a_fault_turns_its_checks_red = fault_test(ROWS, _CHECKS)

@@ -18,13 +18,11 @@ _check = RoomReceiver.check
 _SEND = "/_matrix/federation/v1/send/"
 
 
-def _changes(change: Callable[[list[JudgedPdu], str], list[JudgedPdu]]) -> Fault:
-    """Other verdicts on the PDUs of an origin."""
+def _changes(change: Callable[[list[JudgedPdu]], list[JudgedPdu]]) -> Fault:
+    """Other verdicts on the PDUs of a transaction."""
 
-    async def check(
-        receiver: RoomReceiver, pdus: Any, origin: Any, cause: Any
-    ) -> list[JudgedPdu]:
-        return change(await _check(receiver, pdus, origin, cause), origin.name)
+    async def check(receiver: RoomReceiver, *given: Any) -> list[JudgedPdu]:
+        return change(await _check(receiver, *given))
 
     return patched({"homeserver.rooms.receiving.RoomReceiver.check": check})
 
@@ -32,7 +30,7 @@ def _changes(change: Callable[[list[JudgedPdu], str], list[JudgedPdu]]) -> Fault
 def _rejects_known() -> Fault:
     known: set[str] = set()
 
-    def change(judged: list[JudgedPdu], _: str) -> list[JudgedPdu]:
+    def change(judged: list[JudgedPdu]) -> list[JudgedPdu]:
         found = [
             replace(each, verdict=f"{REJECTED}: it is known")
             if each.event_id in known

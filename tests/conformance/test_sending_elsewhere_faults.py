@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from homeserver.conformance.audience import Audience
 from homeserver.net.cause import OURSELVES
 from homeserver.outbound.client import Delivery, FederationClient
@@ -12,8 +10,7 @@ from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId, ServerName
 from homeserver.protocol.rooms.templates import Template
-from tests.conformance.faulty import Row, check_row, patched
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, fault_test, patched
 
 _send = FederationClient.send_transaction
 _complete = Template.complete
@@ -86,9 +83,4 @@ ROWS: list[Row] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of these."""
-    check_row(on_stage, fault, expected, _CHECKS)
+test_a_fault_turns_its_checks_red = fault_test(ROWS, _CHECKS)

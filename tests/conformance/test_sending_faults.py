@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
-import pytest
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -16,8 +15,8 @@ from homeserver.outbound.transport.connector import Unreachable, VerifiedConnect
 from homeserver.protocol.identifiers import EventId
 from homeserver.rooms.receiving import RoomReceiver
 from homeserver.storage.judged_pdus import JudgedPdu
-from tests.conformance.faulty import Row, check_row, patched
-from tests.support.conformance_stage import Fault, Stage
+from tests.conformance.faulty import Row, fault_test, patched
+from tests.support.conformance_stage import Fault
 from tests.support.logged_errors import PlantedError
 
 _send = FederationClient.send_transaction
@@ -158,9 +157,4 @@ ROWS: list[Row] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "fault", "expected"), ROWS)
-def test_a_fault_turns_its_checks_red(
-    on_stage: Stage, name: str, fault: Fault, expected: set[str]
-) -> None:
-    """It turns them red, and no others of this area."""
-    check_row(on_stage, fault, expected, ["O"], _ELSEWHERE)
+test_a_fault_turns_its_checks_red = fault_test(ROWS, ["O"], _ELSEWHERE)
