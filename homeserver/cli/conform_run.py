@@ -73,8 +73,16 @@ def run(
         fail(2, str(problem))
     report = ended.report
     if report is None:
-        print(f"{target}: {ended.why}", file=sys.stderr)
-        return None, _INTERRUPTED if ended.is_interrupted else _NOT_REACHED
+        if ended.is_interrupted:
+            print(f"{target}: {ended.why}", file=sys.stderr)
+            return None, _INTERRUPTED
+        place = "; --target-address HOST:PORT says where it is"
+        print(
+            f"{target} cannot be reached: {ended.why}"
+            f"{'' if options.target_address else place}",
+            file=sys.stderr,
+        )
+        return None, _NOT_REACHED
     comparison = None if earlier is None else compare(report, earlier)
     for line in [] if comparison is None else comparison.lines():
         print(line, file=sys.stderr)

@@ -143,7 +143,14 @@ def test_a_target_that_is_not_there() -> None:
     done = conform()
     assert done.returncode == 3
     assert done.stdout == ""
+    assert "cannot be reached: " in done.stderr
     assert "refused" in done.stderr
+    assert "--target-address" not in done.stderr
+    done = homeserver("conform", "127.0.0.1:1")
+    assert (done.returncode, done.stdout) == (3, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("127.0.0.1:1 cannot be reached: 127.0.0.1:1: cannot connect")
+    assert line.endswith("; --target-address HOST:PORT says where it is")
 
 
 @pytest.mark.parametrize(
