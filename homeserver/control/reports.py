@@ -217,8 +217,12 @@ def _remark_checks(remarks: Sequence[Remark]) -> Iterator[CheckView]:
 
 
 def _refusal_checks(refused: Sequence[RecordedRefusal]) -> Iterator[CheckView]:
-    # What failed for now is no mistake of the server's.
-    wrong = [each for each in refused if each.status < 500 and each.status != 429]
+    # What failed for now, or by a rule of ours, is no mistake of the server's.
+    wrong = [
+        each
+        for each in refused
+        if each.status < 500 and each.status != 429 and each.reason != "rule"
+    ]
     counts = Counter(each.reason for each in wrong)
     for reason, count in sorted(counts.items()):
         first = next(each for each in wrong if each.reason == reason)

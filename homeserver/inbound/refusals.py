@@ -42,6 +42,7 @@ REASONS: Mapping[str, str] = {
     "timeout": "the request did not arrive in time",
     "limit": "a limit is reached, of the client or of this server; repeat it later",
     "internal": "this server failed",
+    "rule": "a rule of the operator's makes the error, whatever is asked",
     "malformed_request": "the request breaks a rule of HTTP or of the route",
 }
 """Why a request is refused: each reason code, and what it means."""
@@ -192,6 +193,8 @@ def _content(exchange: Exchange) -> str | None:
 
 def _reason(exchange: Exchange) -> str:
     """The reason code of an error that no part of the route explains."""
+    if exchange.is_by_rule:
+        return "rule"
     if exchange.status == 404:
         return "unknown_path" if exchange.route == NO_ROUTE else "not_found"
     return _BY_STATUS.get(exchange.status or 0, "malformed_request")

@@ -165,6 +165,9 @@ class Exchange(Struct):
     is_gone: bool = False
     """Whether the client disconnected before the response."""
 
+    is_by_rule: bool = False
+    """Whether the operator's rules made the error, and not the request."""
+
     seconds: float = 0.0
     """From the arrival of a whole request, or the beginning, to the end."""
 

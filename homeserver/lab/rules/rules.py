@@ -20,6 +20,7 @@ from homeserver.lab.faults.registry import ANSWER_FAULTS, FAULTS
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.rules.rule import Rule, RuleBody
 from homeserver.net.exchange import Exchange, Kind
+from homeserver.protocol.canonical_json import parse_object
 from homeserver.protocol.errors import BadJson, NotFound, ProtocolError, TooLarge
 
 _MAX_RULES = 1000  # of one server; each is compared with each request
@@ -149,22 +150,46 @@ class Rules:
     async def _act(
         self, rules: Sequence[Rule], route: Route, request: Request
     ) -> Reply:
+        own: Reply | None = None
+
         async def work() -> Reply:
+            nonlocal own
             try:
                 reply = route.answer(request)
-                return reply if isinstance(reply, Reply) else await reply
+                own = reply if isinstance(reply, Reply) else await reply
             except ProtocolError as problem:  # so that faults change it, too
-                return refusal(request.exchange, problem)
+                own = refusal(request.exchange, problem)
+            return own
 
         case = Case(request, self._clock, self._keys)
         go_on: Continue = work
+        acting: list[str] = []
         for rule in reversed(rules):
             # Those that are named first act first, so they wrap the later ones.
             for name, argument in reversed(list(rule.faults.items())):
                 fault = ANSWER_FAULTS.get(name)
                 if fault is not None and fault.applies(request.exchange):
                     go_on = _wrapped(fault, argument, go_on, case)
-        return await go_on()
+                    acting.insert(0, name)
+        reply = await go_on()
+        if _is_error(reply) and (own is None or not _is_error(own)):
+            _explain(request.exchange, reply, acting)
+        return reply
+
+
+def _is_error(reply: Reply) -> bool:
+    return reply.status >= 400
+
+
+def _explain(exchange: Exchange, reply: Reply, faults: Sequence[str]) -> None:
+    """Say in an exchange that faults made its error, not the request."""
+    exchange.is_by_rule = True
+    exchange.error = "a rule of the lab: " + ", ".join(faults)
+    try:
+        errcode = parse_object(reply.body).get("errcode")
+    except ProtocolError:
+        errcode = None
+    exchange.errcode = errcode if isinstance(errcode, str) else "M_UNKNOWN"
 
 
 def _wrapped(

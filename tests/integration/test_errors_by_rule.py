@@ -1,0 +1,69 @@
+"""Errors that the rules of a lab make: they say so, and blame no other server."""
+
+from typing import Any
+
+import pytest
+
+from homeserver.testing import Lab, Server
+from tests.support.lab_rules import put
+
+SEND = "/_matrix/federation/v1/send/1"
+EMPTY: dict[str, object] = {"origin_server_ts": 1, "pdus": []}
+
+
+def refused(server: Server) -> list[tuple[str, str, str]]:
+    """Reason, error code and error of what a server has refused."""
+    found = server.refused()
+    return [(each["reason"], each["errcode"], each["error"]) for each in found]
+
+
+def report(lab: Lab, server: Server, peer: Server) -> dict[str, Any]:
+    """The report of a server on another one."""
+    found: dict[str, Any] = lab.link.call(
+        "GET", "v1", "servers", server.name, "report", peer.name
+    )
+    return found
+
+
+FAULTS: dict[str, tuple[dict[str, object], tuple[str, str, str]]] = {
+    "status": (
+        {"http.status": 403},
+        ("rule", "M_UNKNOWN", "a rule of the lab: http.status"),
+    ),
+    "code": (
+        {"http.errcode": "M_ODD", "vary.chunked": True},
+        ("rule", "M_ODD", "a rule of the lab: vary.chunked, http.errcode"),
+    ),
+    "connection": (
+        {"http.drop-request": True},
+        ("rule", "M_UNKNOWN", "a rule of the lab: http.drop-request"),
+    ),
+    "body that is no JSON": (
+        {"http.status": 400, "http.bad-json": True},
+        ("rule", "M_UNKNOWN", "a rule of the lab: http.bad-json, http.status"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_error_of_a_fault(lab: Lab, case: str) -> None:
+    """The list of refused requests and the record name the fault; no peer is wrong."""
+    do, expected = FAULTS[case]
+    ours, peer = lab.server(), lab.server()
+    put(lab, ours, do, match={"method": "PUT"})
+    peer.request(ours.name, SEND, method="PUT", content=EMPTY)
+    [exchange] = lab.expect(server=ours.name, direction="in", route="*/send/*")
+    assert (exchange.json["reason"], exchange.json["error"]) == expected[::2]
+    assert refused(ours) == [expected]
+    assert report(lab, ours, peer)["is_wrong"] is False
+
+
+def test_error_of_the_request(lab: Lab) -> None:
+    """A request that is wrong itself is refused for that, whatever a rule adds."""
+    ours, peer = lab.server(), lab.server()
+    put(lab, ours, {"vary.white-space": True, "http.errcode": "M_ODD"})
+    peer.request(ours.name, SEND, method="PUT", content=EMPTY, spoil=["signature"])
+    [(reason, errcode, error)] = refused(ours)
+    assert (reason, errcode) == ("bad_signature", "M_UNAUTHORIZED")
+    assert error.startswith("signature does not verify")
+    assert report(lab, ours, peer)["is_wrong"] is True
