@@ -138,7 +138,7 @@ def keys_of(kind: type[msgspec.Struct], prefix: str = "") -> set[str]:
 
 
 def test_the_tables_are_complete() -> None:
-    """No key is without a line in the tables above."""
+    """No key is without a line in the tables of defaults and values."""
     keys = keys_of(ServerConfig) | keys_of(ProcessConfig)
     keys -= {"server_name"}
     assert keys == DEFAULTS.keys()

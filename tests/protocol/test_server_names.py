@@ -17,14 +17,7 @@ from homeserver.protocol.identifiers import (
     DEFAULT_PORT,
     ServerName,
 )
-from tests.support.refusal_words import (
-    BRACKET,
-    IPV4,
-    IPV6,
-    LABEL,
-    LENGTH_OR_ASCII,
-    PORT,
-)
+from tests.support.refusal_words import LABEL, PORT
 from tests.support.tables import cases
 
 DNS_NAMES: list[tuple[str, str, int | None]] = [
@@ -73,6 +66,11 @@ def test_address(text: str, host: str, port: int | None) -> None:
     assert name.is_ip
     assert ip_address(name.host) == ip_address(host)
 
+
+LENGTH_OR_ASCII = "is longer than 255 characters or not ASCII"
+BRACKET = "has no `]`, or something other than a port after it"
+IPV6 = "has no IPv6 address in its brackets"
+IPV4 = "ends in a number but is not an IPv4 address of four decimal parts"
 
 NO_SERVER_NAMES: list[tuple[str, str, str]] = [
     ("label of 255", "a" * 255, LABEL),

@@ -6,11 +6,15 @@ nothing else is tried. Of many records, twenty are.
 
 import pytest
 
-from homeserver.protocol.discovery import MAX_TARGETS, NotResolvable, SrvRecord, Step
+from homeserver.protocol.discovery import (
+    MAX_TARGETS,
+    NotResolvable,
+    SrvRecord,
+    Step,
+)
 from tests.support.discovery_zones import (
     FED,
     NO_HOST,
-    NO_PORT,
     NOT_HERE,
     OLD,
     S_NET,
@@ -19,6 +23,8 @@ from tests.support.discovery_zones import (
     resolved,
 )
 from tests.support.tables import cases
+
+NO_PORT = "unusable: port 0 is not a port"
 
 # A target, whether it is a host's name, how it is shown.
 TARGETS: list[tuple[str, bool, str]] = [

@@ -26,7 +26,6 @@ T_NET = SrvRecord(20, 5, 7, "t.net")
 NOT_HERE = SrvRecord(0, 0, 0, ".")
 
 NO_HOST = "unusable: the target is not a host name"
-NO_PORT = "unusable: port 0 is not a port"
 
 
 class Zone:
@@ -62,11 +61,6 @@ class Zone:
 def least(total: int) -> int:
     """Draw 0, whatever else could be drawn."""
     return 0
-
-
-def most(total: int) -> int:
-    """Draw the greatest number that can be drawn."""
-    return total
 
 
 def resolved(

@@ -4,7 +4,6 @@ from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 
 VERSIONS = list(ROOM_VERSIONS)
-STRICT = VERSIONS[VERSIONS.index("6") :]
 LENIENT = VERSIONS[: VERSIONS.index("6")]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import nacl.signing
-from msgspec import structs
 
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.events.event import Event
@@ -16,18 +15,12 @@ Make = Callable[[Room], Event]
 ABSENT = object()
 
 KEY = SigningKey(KeyId("ed25519:0"), nacl.signing.SigningKey(b'"' * 32))
-OTHER_KEY = SigningKey(KeyId("ed25519:0"), nacl.signing.SigningKey(b"o" * 32))
 PUBLIC = encode_base64(KEY.verify_key.key)
 
 
 def topic(sender: str) -> Make:
     """A topic."""
     return lambda room: room.make("m.room.topic", sender, {}, "")
-
-
-def elsewhere(room: Room) -> Event:
-    """A message of a room that has no create event."""
-    return room.make("m.room.message", DAN, {}, auth=[], room_id="!x:a.example")
 
 
 def message(sender: str) -> Make:
@@ -90,68 +83,6 @@ def create(content: Json | None = None, **members: object) -> Make:
         return room.make("m.room.create", ALICE, merged, "", auth=[], **members)
 
     return make
-
-
-def after_create(user: str) -> Make:
-    """A join right after the create event."""
-
-    def make(room: Room) -> Event:
-        room.last = [room.create]
-        room.without("m.room.member", ALICE)
-        return room.membership(user, user, "join")
-
-    return make
-
-
-def create_with_a_room_id(room: Room) -> Event:
-    """A create event of version 12 that says which room it begins."""
-    pdu = {**room.create.pdu, "room_id": room.room_id}
-    return structs.replace(room.create, pdu=pdu)
-
-
-def citing(*keys: str) -> Make:
-    """A message whose auth events are those of the state with these types."""
-
-    def make(room: Room) -> Event:
-        found = [room.state[(key, "")] for key in keys]
-        sender = room.state[("m.room.member", DAN)]
-        return room.make("m.room.message", DAN, {}, auth=[*found, sender])
-
-    return make
-
-
-def citing_messages(room: Room) -> Event:
-    """A message of which two auth events are not even state events."""
-    auth = [room.make("m.room.message", ALICE, {}) for _ in range(2)]
-    return room.make("m.room.message", DAN, {}, auth=auth)
-
-
-def citing_a_rejected(room: Room) -> Event:
-    """A message of which an auth event was rejected."""
-    room.rejected.add(room.state[("m.room.power_levels", "")].event_id)
-    return room.make("m.room.message", DAN, {})
-
-
-def citing_another_room(room: Room) -> Event:
-    """A message of which an auth event is of another room."""
-    elsewhere = room.make("m.room.power_levels", ALICE, {}, "", room_id="!x:a.example")
-    found = room.make("m.room.message", DAN, {}).auth_event_ids
-    auth = [room.known[x] for x in found if room.known[x].type == "m.room.member"]
-    if not room.version.has_hash_room_id:
-        auth.append(room.create)
-    return room.make("m.room.message", DAN, {}, auth=[*auth, elsewhere])
-
-
-def of_rejected_create(room: Room) -> Event:
-    """A message in a room whose create event was rejected."""
-    room.rejected.add(room.create.event_id)
-    return room.make("m.room.message", DAN, {})
-
-
-def of_no_create(room: Room) -> Event:
-    """A message whose room ID names what is not a create event."""
-    room.create = room.state[("m.room.member", DAN)]
-    return room.make("m.room.message", DAN, {}, auth=[room.create])
 
 
 def foreign(federates: object, sender: str) -> Make:

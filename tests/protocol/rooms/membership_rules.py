@@ -2,23 +2,31 @@
 
 from collections.abc import Sequence
 
+import nacl.signing
+
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.events.event import Event
-from tests.protocol.rooms.judged_events import (
-    KEY,
-    OTHER_KEY,
-    PUBLIC,
-    Make,
-    after_create,
-    by_mail,
-    join,
-    member,
-)
+from homeserver.protocol.identifiers import KeyId
+from homeserver.protocol.signing import SigningKey
+from tests.protocol.rooms.judged_events import KEY, PUBLIC, Make, by_mail, join, member
 from tests.protocol.rooms.room import ALICE, BART, BOB, CAROL, DAN, INA, OLIVE, Room
 
 VIA = "join_authorised_via_users_server"
 URL_SAFE = str.maketrans("+/", "-_")
+OTHER_KEY = SigningKey(KeyId("ed25519:0"), nacl.signing.SigningKey(b"o" * 32))
+
 SIGNATURE = encode_base64(KEY.sign(b'{"mxid":"@olive:o.example","token":"t"}'))
+
+
+def after_create(user: str) -> Make:
+    """A join right after the create event."""
+
+    def make(room: Room) -> Event:
+        room.last = [room.create]
+        room.without("m.room.member", ALICE)
+        return room.membership(user, user, "join")
+
+    return make
 
 
 def badly_signed(signatures: object) -> Make:

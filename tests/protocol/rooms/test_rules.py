@@ -3,24 +3,18 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.authorization import NotAllowed
 from tests.protocol.rooms.judged_events import (
     ABSENT,
     Make,
     aliases,
-    citing,
-    citing_a_rejected,
-    citing_another_room,
-    citing_messages,
     create,
-    create_with_a_room_id,
-    elsewhere,
     foreign,
     levels,
     message,
-    of_no_create,
-    of_rejected_create,
     redaction,
     topic,
 )
@@ -29,6 +23,62 @@ from tests.protocol.rooms.numbers import NUMBERS
 from tests.protocol.rooms.room import ALICE, BART, BOB, CAROL, DAN, INA, OLIVE, Room
 
 YES, NO = True, False
+
+
+def elsewhere(room: Room) -> Event:
+    """A message of a room that has no create event."""
+    return room.make("m.room.message", DAN, {}, auth=[], room_id="!x:a.example")
+
+
+def create_with_a_room_id(room: Room) -> Event:
+    """A create event of version 12 that says which room it begins."""
+    pdu = {**room.create.pdu, "room_id": room.room_id}
+    return structs.replace(room.create, pdu=pdu)
+
+
+def citing(*keys: str) -> Make:
+    """A message whose auth events are those of the state with these types."""
+
+    def make(room: Room) -> Event:
+        found = [room.state[(key, "")] for key in keys]
+        sender = room.state[("m.room.member", DAN)]
+        return room.make("m.room.message", DAN, {}, auth=[*found, sender])
+
+    return make
+
+
+def citing_messages(room: Room) -> Event:
+    """A message of which two auth events are not even state events."""
+    auth = [room.make("m.room.message", ALICE, {}) for _ in range(2)]
+    return room.make("m.room.message", DAN, {}, auth=auth)
+
+
+def citing_a_rejected(room: Room) -> Event:
+    """A message of which an auth event was rejected."""
+    room.rejected.add(room.state[("m.room.power_levels", "")].event_id)
+    return room.make("m.room.message", DAN, {})
+
+
+def citing_another_room(room: Room) -> Event:
+    """A message of which an auth event is of another room."""
+    elsewhere = room.make("m.room.power_levels", ALICE, {}, "", room_id="!x:a.example")
+    found = room.make("m.room.message", DAN, {}).auth_event_ids
+    auth = [room.known[x] for x in found if room.known[x].type == "m.room.member"]
+    if not room.version.has_hash_room_id:
+        auth.append(room.create)
+    return room.make("m.room.message", DAN, {}, auth=[*auth, elsewhere])
+
+
+def of_rejected_create(room: Room) -> Event:
+    """A message in a room whose create event was rejected."""
+    room.rejected.add(room.create.event_id)
+    return room.make("m.room.message", DAN, {})
+
+
+def of_no_create(room: Room) -> Event:
+    """A message whose room ID names what is not a create event."""
+    room.create = room.state[("m.room.member", DAN)]
+    return room.make("m.room.message", DAN, {}, auth=[room.create])
 
 
 # What decides, whether it allows, what it decides on; the room versions if not all.
