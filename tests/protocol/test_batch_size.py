@@ -35,7 +35,7 @@ QUEUES: list[tuple[str, list[Size], int]] = [
 
 
 @cases("queue expected", QUEUES)
-def test_cut(queue: list[Size], expected: int) -> None:
+def test_batch_size(queue: list[Size], expected: int) -> None:
     """As many entries as keep the limits go together, and at least one."""
     assert batch_size(queue) == expected
 
@@ -47,7 +47,7 @@ sizes = st.builds(
 
 @given(queue=st.lists(sizes, min_size=1))
 @settings(deadline=None)
-def test_cut_keeps_the_limits_and_takes_all_that_it_can(queue: list[Size]) -> None:
+def test_a_batch_keeps_the_limits_and_takes_all_that_it_can(queue: list[Size]) -> None:
     """A batch keeps the limits, and would not with the next entry."""
 
     def fits(count: int) -> bool:

@@ -250,7 +250,7 @@ def test_parse_raises_nothing_but_protocol_errors(drawn: tuple[str, Json]) -> No
         assert error.status in {400, 413}
 
 
-FOUNDING: list[tuple[str, str, Json, str | None]] = [
+CREATING: list[tuple[str, str, Json, str | None]] = [
     ("its own room", "6", {}, "!r:a.example"),
     ("a foreign room", "6", {"room_id": "!r:b.example"}, None),
     ("events before it", "6", {"prev_events": ["$x"]}, None),
@@ -260,9 +260,9 @@ FOUNDING: list[tuple[str, str, Json, str | None]] = [
 ]
 
 
-@cases("version changes founded", FOUNDING)
-def test_a_create_event_founds_its_own_room(
-    version: str, changes: Json, founded: str | None
+@cases("version changes created", CREATING)
+def test_a_create_event_creates_its_own_room(
+    version: str, changes: Json, created: str | None
 ) -> None:
     """Only a first create event of a server's own room creates it."""
     pdu: Json = {
@@ -279,10 +279,10 @@ def test_a_create_event_founds_its_own_room(
         "signatures": {},
     }
     pdu = {k: v for k, v in (pdu | changes).items() if v is not None}
-    assert Event.parse(pdu, ROOM_VERSIONS[version]).created_room_id == founded
+    assert Event.parse(pdu, ROOM_VERSIONS[version]).created_room_id == created
 
 
-def test_a_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
+def test_a_create_event_of_version_12_creates_the_room_of_its_hash() -> None:
     """In version 12 the room is called as the create event is."""
     pdu = {
         "type": "m.room.create",

@@ -176,7 +176,7 @@ def test_event_id_of_the_vectors(pdu: Json, version: str, expected: str) -> None
     assert event_id(signed, room_version) == expected
 
 
-def test_create_event_of_version_12_founds_the_room_of_its_hash() -> None:
+def test_create_event_of_version_12_has_the_room_id_of_its_hash() -> None:
     """A create event of version 12 has its own ID, with another sigil, as room ID."""
     signed = hash_and_sign(E4, ROOM_VERSIONS["12"], DOMAIN, [KEY])
     event = Event.parse(signed, ROOM_VERSIONS["12"])
