@@ -24,7 +24,7 @@ from homeserver.protocol.signing import VerifyKey
 from homeserver.storage.peers import PeerStore
 from tests.support import key_documents
 from tests.support.certificates import issue_for
-from tests.support.key_documents import signing_key
+from tests.support.key_documents import key_document, signing_key
 from tests.support.memory_database import MemoryDatabase
 from tests.support.our_names import OUR_NAME
 
@@ -61,6 +61,12 @@ def document(
         until,
         [OldVerifyKey(key(key_id), expired_ts) for key_id, expired_ts in old],
     )
+
+
+REBUILT = key_document(A, [signing_key(K1, b"rebuilt")], NOW + HOUR)
+"""Another key under the ID of the one in `document(K1)`."""
+
+CONFLICT = "`homeserver peers --forget a.example` forgets the stored key"
 
 
 class Client(FederationClient):
