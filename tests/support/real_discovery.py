@@ -176,8 +176,8 @@ def discovering(
 
 
 @implementer(IReactorTime)
-class _Hurried:
-    """The reactor, but that ten seconds of waiting are over in half of one."""
+class _OtherSpeed:
+    """The reactor, but that its time passes at another speed."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
@@ -201,5 +201,9 @@ class _Hurried:
         return reactor.getDelayedCalls()
 
 
-HURRIED = cast("PosixReactorBase", _Hurried(20))
+HURRIED = cast("PosixReactorBase", _OtherSpeed(20))
+"""Ten seconds of waiting are over in half of one."""
+
+SLOWED = cast("PosixReactorBase", _OtherSpeed(0.001))
+"""No time limit is over before the test gives up."""
 """For what never gets an answer; what gets one may be too slow for it."""
