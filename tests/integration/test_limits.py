@@ -16,6 +16,7 @@ import pytest
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from tests.support.eventually import eventually
 from tests.support.http_connection import request
 from tests.support.raw_client import Talk, talking
 from tests.support.senders import make_known
@@ -23,20 +24,9 @@ from tests.support.signed_requests import Peer, signing_key
 
 ALPHA = ServerName.parse("alpha.test")
 BETA = Peer(ServerName.parse("beta.test"), signing_key("b_1", b"5"))
-ELSEWHERE = "127.0.0.2"
 
 SEND = "/_matrix/federation/v1/send/1"
 EMPTY: Json = {"pdus": []}
-EDU = '{"edu_type": "m.x", "content": {}}'
-MEGABYTE = 2**20
-
-
-def put(content: Json = EMPTY, length: int | None = None) -> bytes:
-    """A transaction of beta; or its head alone, which announces so many bytes."""
-    header = f"Authorization: {BETA.authorize('PUT', SEND, content, destination=ALPHA)}"
-    if length is None:
-        return request("PUT", SEND, [header], encode(content))
-    return request("PUT", SEND, [header, f"Content-Length: {length}"])
 
 
 @contextmanager
@@ -50,6 +40,19 @@ def running(
         make_known(alpha.folder / "homeserver.db", ALPHA, BETA)
         yield alpha, process.pid
     assert "Traceback" not in alpha.log.read_text()
+
+
+ELSEWHERE = "127.0.0.2"
+
+MEGABYTE = 2**20
+
+
+def put(content: Json = EMPTY, length: int | None = None) -> bytes:
+    """A transaction of beta; or its head alone, which announces so many bytes."""
+    header = f"Authorization: {BETA.authorize('PUT', SEND, content, destination=ALPHA)}"
+    if length is None:
+        return request("PUT", SEND, [header], encode(content))
+    return request("PUT", SEND, [header, f"Content-Length: {length}"])
 
 
 def cpu(process_id: int) -> float:
@@ -112,8 +115,7 @@ def test_room_for_bodies(tmp_path: Path) -> None:
         hoards = [stack.enter_context(talking(alpha.port)) for _ in range(3)]
         for number, each in enumerate(hoards, 1):
             each.send(put(length=MEGABYTE) + b"x" * 600_000)
-            while body_bytes(alpha)["use"] != number * 600_000:
-                time.sleep(0.05)
+            until_arrived(alpha, number * 600_000)
         honest = stack.enter_context(talking(alpha.port, ELSEWHERE))
         honest.send(put({"pdus": [], "x": "y" * (MEGABYTE // 2)}))
         assert honest.answer().status == 200
@@ -124,6 +126,11 @@ def test_room_for_bodies(tmp_path: Path) -> None:
         bound = body_bytes(alpha)
         assert bound["limit"] == 2 * MEGABYTE
         assert bound["refusals"] != 0
+
+
+def until_arrived(alpha: Endpoint, size: int) -> None:
+    """Wait until so many bytes of bodies have arrived."""
+    eventually(lambda: body_bytes(alpha)["use"] == size)
 
 
 def body_bytes(alpha: Endpoint) -> Json:
@@ -206,59 +213,6 @@ def test_slow_body(tmp_path: Path, listener: str) -> None:
                 talk.send(b"x")
                 time.sleep(0.1)
         assert time.monotonic() - answered >= 1.5
-
-
-def test_files_that_others_can_read(tmp_path: Path) -> None:
-    """Of what `init` and the daemon make, none; the start says which ones are."""
-    with running(tmp_path) as (alpha, _):
-        private = {"homeserver.toml", "signing.key", "tls.key", "control.token"}
-        private |= {"homeserver.db", "homeserver.db-wal", "homeserver.db-shm"}
-        modes = {
-            each.name: each.stat().st_mode & 0o777 for each in alpha.folder.iterdir()
-        }
-        assert {modes[name] for name in private} == {0o600}
-        assert alpha.folder.stat().st_mode & 0o777 == 0o700
-    assert "for its owner alone" not in alpha.log.read_text()
-    names = ["signing.key", "control.token", "tls.key", "homeserver.db"]
-    for name in names:
-        (alpha.folder / name).chmod(0o644)
-    with alpha.running() as process:
-        first_line(process)
-    said = alpha.log.read_text()
-    for name in names:
-        assert f"{alpha.folder / name} is not for its owner alone (mode 0644)" in said
-
-
-@pytest.mark.parametrize("seconds", [1, 30])
-def test_sigterm_while_questions_are_out(tmp_path: Path, seconds: int) -> None:
-    """A daemon that ends while it asks name servers and peers says nothing of it."""
-    with ExitStack() as stack:
-        silent = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-        silent.bind((LOOPBACK, 0))
-        peer = stack.enter_context(socket.create_server((LOOPBACK, 0)))
-        configuration = (
-            f'[dns]\nservers = ["{LOOPBACK}:{silent.getsockname()[1]}"]\n'
-            '[network]\nallow = ["127.0.0.0/8"]\n'
-        )
-        alpha = make_endpoint(tmp_path / "alpha", ALPHA.name, configuration)
-        text = alpha.configuration.read_text()
-        alpha.configuration.write_text(f"shutdown_seconds = {seconds}\n{text}")
-        with alpha.running() as process:
-            first_line(process)
-            names = [f"{LOOPBACK}:{peer.getsockname()[1]}", "down.test", "other.test"]
-            for name in names:
-                stranger = Peer(ServerName.parse(name), BETA.key)
-                header = stranger.authorize("PUT", SEND, EMPTY, destination=ALPHA)
-                talk = stack.enter_context(talking(alpha.port))
-                lines = [f"Authorization: {header}"]
-                talk.send(request("PUT", SEND, lines, encode(EMPTY)))
-                alpha.call("send", name, "--edu", EDU, "--timeout", "0.1")
-            process.terminate()
-            assert process.wait(timeout=60) == 0
-        assert silent.recv(512)  # it had asked
-    log = alpha.log.read_text()
-    assert "Traceback" not in log
-    assert "Unhandled" not in log
 
 
 def test_connections_to_the_control_api(tmp_path: Path) -> None:
