@@ -5,10 +5,8 @@ name. The origin's server is asked only where neither is known.
 """
 
 from collections.abc import Callable
-from ipaddress import ip_address
 
 import pytest
-from cryptography import x509
 
 from homeserver.inbound.client_certificates import Demand
 from homeserver.protocol.identifiers import ServerName
@@ -21,19 +19,13 @@ from tests.support.certificate_inspection import (
     PROVING,
     SERVER_AUTH,
     Inspection,
-    dns,
     link,
     resumed,
     shown,
 )
-from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.certificates import Issued, authority, dns, ip, issue, issue_for
 from tests.support.outbound_stack import CA
 from tests.support.signed_requests import OTHERS
-
-
-def ip(text: str) -> list[x509.GeneralName]:
-    """A subjectAltName of one address."""
-    return [x509.IPAddress(ip_address(text))]
 
 
 @pytest.mark.parametrize("issued", [OWN, PROVING, FOREIGN], ids=["own", "CA", "wrong"])
@@ -98,10 +90,10 @@ PROVEN: list[tuple[str, str, Issued]] = [
     ("wildcard", "a.them.example", issue_for("*.them.example", CA)),
     ("origin with port", "them.example:8449", issue_for("them.example", CA)),
     ("intermediate", "them.example", PROVING),
-    ("IPv4", "192.0.2.1", issue("x", ip("192.0.2.1"), issuer=CA)),
-    ("IPv4 with port", "192.0.2.1:8449", issue("x", ip("192.0.2.1"), issuer=CA)),
-    ("IPv6", "[2001:db8::1]", issue("x", ip("2001:db8::1"), issuer=CA)),
-    ("IPv6 with port", "[2001:db8:0::1]:1", issue("x", ip("2001:db8::1"), issuer=CA)),
+    ("IPv4", "192.0.2.1", issue("x", [ip("192.0.2.1")], issuer=CA)),
+    ("IPv4 with port", "192.0.2.1:8449", issue("x", [ip("192.0.2.1")], issuer=CA)),
+    ("IPv6", "[2001:db8::1]", issue("x", [ip("2001:db8::1")], issuer=CA)),
+    ("IPv6 with port", "[2001:db8:0::1]:1", issue("x", [ip("2001:db8::1")], issuer=CA)),
     (
         "for servers only",
         "them.example",
@@ -199,7 +191,7 @@ UNPROVEN: list[tuple[str, str, Callable[[], Issued], str]] = [
     (
         "another address",
         "192.0.2.1",
-        lambda: issue("x", ip("192.0.2.2"), issuer=CA),
+        lambda: issue("x", [ip("192.0.2.2")], issuer=CA),
         "is not for 192.0.2.1 but for '192.0.2.2'",
     ),
     (
@@ -211,7 +203,7 @@ UNPROVEN: list[tuple[str, str, Callable[[], Issued], str]] = [
     (
         "address for a name",
         "them.example",
-        lambda: issue("x", ip("192.0.2.1"), issuer=CA),
+        lambda: issue("x", [ip("192.0.2.1")], issuer=CA),
         "is not for them.example but",
     ),
 ]

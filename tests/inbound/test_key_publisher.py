@@ -27,6 +27,7 @@ from homeserver.protocol.signing import SigningKey
 from tests.support.certificates import authority, issue_for
 from tests.support.federation_side import NOW
 from tests.support.http_connection import TlsConnection, ask, request, site
+from tests.support.key_documents import public
 from tests.support.one_server import OneServer, OnlyServer
 from tests.support.server_tls import OneCertificate
 from tests.support.signed_requests import US, identity, signing_key
@@ -86,11 +87,6 @@ def signed(document: Json) -> bytes:
         )
         document = sign_json(document, US.name, reference)
     return encode_canonical_json(document)
-
-
-def public(key: SigningKey) -> str:
-    """The public half of a signing key, in base64."""
-    return encode_base64(key.verify_key.key)
 
 
 def fingerprint(leaf: bytes) -> str:

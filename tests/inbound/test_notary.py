@@ -8,7 +8,7 @@ from homeserver.protocol.identifiers import KeyId
 from homeserver.protocol.key_documents import OldVerifyKey, build_v2, parse_v2
 from homeserver.protocol.signing import sign
 from homeserver.storage.engine.interface import StoreUnavailable
-from tests.support.key_documents import key_document, signing_key
+from tests.support.key_documents import key_document, public, signing_key
 from tests.support.keyrings import (
     HOUR,
     IDENTITY,
@@ -28,7 +28,6 @@ from tests.support.notaries import (
     OWN_DOCUMENT,
     NotaryCase,
     is_signed_by,
-    public,
     signers,
     without_signatures,
 )

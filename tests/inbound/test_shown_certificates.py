@@ -15,8 +15,8 @@ from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.tls_listener import BoundedTls
 from homeserver.net.tls.shown_certificate import ShownCertificate
-from tests.support.certificate_inspection import FOREIGN, OWN, PROVING, SERVER_AUTH, dns
-from tests.support.certificates import Issued, issue, issue_for
+from tests.support.certificate_inspection import FOREIGN, OWN, PROVING, SERVER_AUTH
+from tests.support.certificates import Issued, dns, issue, issue_for
 from tests.support.http_connection import (
     TlsConnection,
     at_root,

@@ -5,7 +5,6 @@ and nothing of it is recorded.
 """
 
 import sqlite3
-from typing import TypeVar
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,10 +16,10 @@ from homeserver.protocol.errors import BadJson, InvalidParam
 from homeserver.protocol.events.event import event_id
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.remarks import Remark
-from homeserver.storage.engine.interface import Job, StoreUnavailable
+from homeserver.storage.engine.interface import StoreUnavailable
 from tests.support.coroutines import result_of
 from tests.support.inbox import EDU, NAMED, Inbox, origin
-from tests.support.memory_database import MemoryDatabase
+from tests.support.memory_database import FailingDatabase, MemoryDatabase
 from tests.support.pdus import create, message
 from tests.support.postgres_server import PostgresDatabase
 from tests.support.signed_requests import THEM
@@ -171,21 +170,6 @@ def test_bad_transaction(content: Json) -> None:
     with pytest.raises(BadJson):
         result_of(inbox.receiver.receive(origin(), "1", content, OURSELVES))
     assert inbox.transactions == []
-
-
-_T = TypeVar("_T")
-
-
-class FailingDatabase(MemoryDatabase):
-    """A store that can be full."""
-
-    is_full = False
-
-    async def write(self, job: Job[_T]) -> _T:
-        """Write, unless the store is full."""
-        if self.is_full:
-            raise StoreUnavailable("full")
-        return await super().write(job)
 
 
 class StoreTests(SynchronousTestCase):

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from OpenSSL import SSL
 
 from homeserver.outbound.transport.connector import Unreachable
-from tests.support.certificates import Issued, issue, issue_for
+from tests.support.certificates import Issued, dns, ip, issue, issue_for
 from tests.support.real_outbound import reaching
 from tests.support.recording_peers import (
     RecordingPeer,
@@ -18,7 +18,7 @@ from tests.support.recording_peers import (
 )
 from tests.support.tables import cases
 from tests.support.verified_sending import PUT, send
-from tests.support.wrong_certificates import CA, WRONG_CERTIFICATES, below, dns, ip
+from tests.support.wrong_certificates import CA, WRONG_CERTIFICATES, below
 
 TLS_1_2 = (SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION)
 RSA = rsa.generate_private_key(65537, 2048)

@@ -6,7 +6,7 @@ import pytest
 
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
-from tests.support.certificates import issue, issue_for
+from tests.support.certificates import dns, issue, issue_for
 from tests.support.memory_database import MemoryDatabase
 from tests.support.real_outbound import reaching
 from tests.support.recording_peers import (
@@ -18,7 +18,7 @@ from tests.support.recording_peers import (
 )
 from tests.support.verified_sending import NAME, PUT, send
 from tests.support.waiting import wait
-from tests.support.wrong_certificates import CA, dns
+from tests.support.wrong_certificates import CA
 
 FOREIGN = issue_for("peer.test")
 

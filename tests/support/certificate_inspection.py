@@ -3,7 +3,6 @@
 from typing import cast
 
 import pytest
-from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
 from twisted.internet.defer import Deferred
@@ -46,11 +45,6 @@ PROVING = issue_for(ORIGIN.host, BETWEEN)
 """One that proves the origin's name, if what is between it and the root is shown."""
 
 FOREIGN = issue_for("foreign.example")
-
-
-def dns(*names: str) -> list[x509.GeneralName]:
-    """A subjectAltName of DNS names."""
-    return [x509.DNSName(name) for name in names]
 
 
 def shown(issued: Issued) -> ShownCertificate:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -95,3 +96,13 @@ def authority(common_name: str = "Test CA") -> Issued:
 def issue_for(name: str, issuer: Issued | None = None) -> Issued:
     """A good certificate for a DNS name."""
     return issue(name[:64], [x509.DNSName(name)], issuer=issuer)
+
+
+def dns(*names: str) -> list[x509.GeneralName]:
+    """A subjectAltName of DNS names."""
+    return [x509.DNSName(name) for name in names]
+
+
+def ip(text: str) -> x509.GeneralName:
+    """An iPAddress name."""
+    return x509.IPAddress(ip_address(text))

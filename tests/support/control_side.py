@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from functools import partial
 from random import Random
-from typing import TypeVar
 
 from twisted.internet.task import Clock
 
@@ -46,7 +45,6 @@ from homeserver.rooms.policy_routes import policy_control_routes
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.rooms import Rooms
 from homeserver.storage.device_lists import DeviceListStore
-from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.forgetting import StoredState
 from homeserver.storage.joined_rooms import RoomStore
 from homeserver.storage.known_peers import KnownPeers
@@ -65,11 +63,9 @@ from tests.support.coroutines import result_of
 from tests.support.described_answers import DescribedAnswers
 from tests.support.http_connection import Answer, Connection, request, site
 from tests.support.manual_sender import US, build_sender
-from tests.support.memory_database import MemoryDatabase
+from tests.support.memory_database import FailingDatabase
 from tests.support.scripted_servers import Carrier, FailedRoutes, KnownRoutes
 from tests.support.signed_requests import identity
-
-_T = TypeVar("_T")
 
 NOW = 1_800_000_000.0  # seconds since 1970
 NOW_TS = int(NOW * 1000)
@@ -84,18 +80,6 @@ AUTHORIZATION = f"Authorization: Bearer {TOKEN}"
 POLICY = AddressPolicy([AddressRange.parse("10.0.0.0/8")], [])
 
 METRICS = b"a_metric 1.0\n"
-
-
-class FailingDatabase(MemoryDatabase):
-    """A store that can be full."""
-
-    is_full = False
-
-    async def write(self, job: Job[_T]) -> _T:
-        """Write, unless the store is full."""
-        if self.is_full:
-            raise StoreUnavailable("full")
-        return await super().write(job)
 
 
 class Panel:

@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from nacl.signing import SigningKey as NaclSigningKey
 
-from homeserver.protocol.canonical_json import encode
+from homeserver.protocol.canonical_json import encode, encode_base64
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import (
     KeyDocument,
@@ -33,3 +33,8 @@ def key_document(
     if until is None:
         return parse_v1(encode(build_v1(server_name, b"DER", keys)), server_name)
     return parse_v2(encode(build_v2(server_name, keys, old, until)), server_name)
+
+
+def public(key: SigningKey) -> str:
+    """The public half of a key, in base64."""
+    return encode_base64(key.verify_key.key)

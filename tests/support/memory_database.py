@@ -1,11 +1,15 @@
 """A store in memory, and the SQLite connection that a test looks into."""
 
 from functools import cache
+from typing import TypeVar
 
 from homeserver.storage.engine.immediate import ImmediateDatabase
+from homeserver.storage.engine.interface import Job, StoreUnavailable
 from homeserver.storage.engine.sqlite import SqliteConnection, connect_in_memory
 from homeserver.storage.migrations.migrate import migrate
 from tests.support.our_names import OUR_NAME
+
+_T = TypeVar("_T")
 
 
 @cache
@@ -35,3 +39,15 @@ class MemoryDatabase(ImmediateDatabase):
         own = own or _copy()
         self.connection = own.connection
         super().__init__(own, OUR_NAME)
+
+
+class FailingDatabase(MemoryDatabase):
+    """A store that can be full."""
+
+    is_full = False
+
+    async def write(self, job: Job[_T]) -> _T:
+        """Write, unless the store is full."""
+        if self.is_full:
+            raise StoreUnavailable("full")
+        return await super().write(job)

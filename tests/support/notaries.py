@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from homeserver.inbound.notary import Notary, Query
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.protocol.canonical_json import Json, encode, encode_base64, parse_object
+from homeserver.protocol.canonical_json import Json, encode, parse_object
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import KeyDocument, build_v2
 from homeserver.protocol.signing import SigningKey
@@ -52,11 +52,6 @@ def without_signatures(document: Json) -> Json:
         for name, member in copy.deepcopy(document).items()
         if name not in {"signatures", "unsigned"}
     }
-
-
-def public(key: SigningKey) -> str:
-    """The public half of a key, in base64."""
-    return encode_base64(key.verify_key.key)
 
 
 class Unreliable(MemoryDatabase):

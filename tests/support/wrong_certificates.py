@@ -4,25 +4,14 @@ Which names a certificate proves has a table of its own, with `certificate_names
 """
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.certificates import Issued, authority, dns, issue, issue_for
 
 CA = authority()
 """The authority that is trusted."""
-
-
-def dns(*names: str) -> list[x509.GeneralName]:
-    """A subjectAltName of DNS names."""
-    return [x509.DNSName(name) for name in names]
-
-
-def ip(text: str) -> x509.GeneralName:
-    """An iPAddress name."""
-    return x509.IPAddress(ip_address(text))
 
 
 def _named(

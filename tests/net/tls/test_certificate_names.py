@@ -11,9 +11,8 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import crypto
 
 from homeserver.net.tls.certificate_names import check_name
-from tests.support.certificates import issue
+from tests.support.certificates import dns, ip, issue
 from tests.support.tables import cases
-from tests.support.wrong_certificates import dns, ip
 
 OTHER_NAME = x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7"), b"\x04\x01x")
 """What says that it is an SRV name, and is not."""

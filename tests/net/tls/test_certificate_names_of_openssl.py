@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from OpenSSL import SSL, crypto
 
 from homeserver.net.tls.certificate_names import check_name
-from tests.support.certificates import Issued, issue
-from tests.support.wrong_certificates import CA, ip
+from tests.support.certificates import Issued, ip, issue
+from tests.support.wrong_certificates import CA
 
 CLIENT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 CLIENT.hostname_checks_common_name = False

@@ -10,17 +10,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
 from homeserver.net.tls.client import ClientTls, check_certificate
-from tests.support.certificates import Issued, authority, issue, issue_for
+from tests.support.certificates import Issued, authority, dns, ip, issue, issue_for
 from tests.support.tables import cases
 from tests.support.unreadable_certificate import unreadable
-from tests.support.wrong_certificates import (
-    CA,
-    FOR_CLIENTS,
-    WRONG_CERTIFICATES,
-    below,
-    dns,
-    ip,
-)
+from tests.support.wrong_certificates import CA, FOR_CLIENTS, WRONG_CERTIFICATES, below
 
 
 def shown(certificate: x509.Certificate) -> crypto.X509:
