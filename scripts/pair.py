@@ -164,7 +164,7 @@ def tell(what: str, found: str) -> None:
 
 def wait_for_interrupt(first: Member, second: Member) -> None:
     """Say how to talk to the pair, and wait for Ctrl-C."""
-    edu = '{"edu_type": "m.typing", "content": {}}'
+    edu = '{"edu_type": "m.test", "content": {}}'
     print("\nThe pair goes on until Ctrl-C. In another terminal, for example:\n")
     print(f"    {first.spell('resolve')} {second.name}")
     print(f"    {first.spell('send')} {second.name} --edu '{edu}'")
