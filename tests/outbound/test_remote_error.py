@@ -1,4 +1,4 @@
-"""What a server's no says about when to come again."""
+"""What a server's no is shown as, and says about when to come again."""
 
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from twisted.web.http_headers import Headers
 
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
 from homeserver.protocol.canonical_json import encode
+from homeserver.protocol.identifiers import ServerName
 from tests.support.manual_sender import ALPHA
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
@@ -123,3 +124,17 @@ def test_what_strangers_learn() -> None:
     page = read_refusal(ALPHA, 500, b"<html>secret</html>").explanation
     assert page.public == "alpha.test answers 500"
     assert "secret" in page.in_full
+
+
+REFUSALS: list[tuple[str | None, str, str]] = [
+    ("M_LIMIT_EXCEEDED", "", "b.test answers 429 M_LIMIT_EXCEEDED"),
+    ("M_LIMIT_EXCEEDED", "'no'", "b.test answers 429 M_LIMIT_EXCEEDED: 'no'"),
+    (None, "'no'", "b.test answers 429 'no'"),
+    (None, "", "b.test answers 429"),
+]
+
+
+@pytest.mark.parametrize(("errcode", "why", "said"), REFUSALS)
+def test_nothing_after_a_colon(errcode: str | None, why: str, said: str) -> None:
+    """A refusal without a reason ends with its errcode."""
+    assert str(Refused(ServerName.parse("b.test"), 429, errcode, why)) == said

@@ -1,1 +1,1 @@
-"""Tests of homeserver.rooms."""
+"""Tests of homeserver.users."""
