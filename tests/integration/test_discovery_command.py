@@ -11,7 +11,8 @@ import pytest
 
 from homeserver.config.reader import load
 from scripts.processes import PROGRAM, Endpoint, first_line, make_endpoint
-from tests.support.name_servers import NameServer, code, serving, srv
+from tests.support.dns_answers import code, srv
+from tests.support.name_servers import NameServer, serving
 from tests.support.waiting import pause, wait
 
 REACHED = "8.8.8.8"  # it is not connected to

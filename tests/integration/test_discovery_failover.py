@@ -8,7 +8,8 @@ import pytest
 from homeserver.net.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
-from tests.support.name_servers import NameServer, Question, records, serving
+from tests.support.dns_answers import Question, records
+from tests.support.name_servers import NameServer, serving
 from tests.support.real_discovery import certify, discovering
 from tests.support.recording_peers import http
 from tests.support.tls_servers import TlsServer, listening

@@ -19,6 +19,20 @@ from homeserver.net.cause import OURSELVES
 from homeserver.outbound.discovery import name_servers
 from homeserver.protocol.identifiers import ServerName
 from tests.support.discovery_cases import OLD_A
+from tests.support.dns_answers import (
+    Answer,
+    Question,
+    always_truncated,
+    code,
+    empty,
+    garbage,
+    hang_up,
+    other_id,
+    other_question,
+    silence,
+    times,
+    truncated,
+)
 from tests.support.failing_name_servers import (
     ASKED,
     BY_TCP,
@@ -30,22 +44,7 @@ from tests.support.failing_name_servers import (
     outcome,
     serving_all,
 )
-from tests.support.name_servers import (
-    Answer,
-    NameServer,
-    Question,
-    always_truncated,
-    code,
-    empty,
-    garbage,
-    hang_up,
-    other_id,
-    other_question,
-    serving,
-    silence,
-    times,
-    truncated,
-)
+from tests.support.name_servers import NameServer, serving
 from tests.support.real_discovery import HURRIED, SLOWED, discovering
 from tests.support.waiting import reactor, wait
 

@@ -4,6 +4,7 @@ from twisted.names import dns
 
 from homeserver.protocol.discovery import MAX_TARGETS
 from tests.support.discovery_cases import OLD_A
+from tests.support.dns_answers import code, records, silence, truncated
 from tests.support.failing_name_servers import (
     ASKED,
     BY_TCP,
@@ -12,14 +13,7 @@ from tests.support.failing_name_servers import (
     outcome,
     serving_all,
 )
-from tests.support.name_servers import (
-    NameServer,
-    code,
-    records,
-    serving,
-    silence,
-    truncated,
-)
+from tests.support.name_servers import NameServer, serving
 from tests.support.real_discovery import SERVICES_2014, discovering
 
 MANY = records(*(f"{SERVICE} SRV {n} 0 {n + 1} s.test" for n in range(99, -1, -1)))

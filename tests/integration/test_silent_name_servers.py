@@ -4,6 +4,7 @@ from twisted.names import dns
 
 from homeserver.outbound.discovery import name_servers
 from tests.support.discovery_cases import OLD_A
+from tests.support.dns_answers import Question, code, silence
 from tests.support.failing_name_servers import (
     ASKED,
     FOUND,
@@ -14,12 +15,7 @@ from tests.support.failing_name_servers import (
     outcome,
     serving_all,
 )
-from tests.support.name_servers import (
-    Question,
-    code,
-    serving,
-    silence,
-)
+from tests.support.name_servers import serving
 from tests.support.real_discovery import HURRIED, SERVICES_2014, discovering
 from tests.support.waiting import reactor, wait
 

@@ -7,12 +7,8 @@ from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.net.addresses import SocketAddress
 from tests.support.discovery_cases import OLD_A
-from tests.support.name_servers import (
-    Answer,
-    NameServer,
-    records,
-    serving,
-)
+from tests.support.dns_answers import Answer, records
+from tests.support.name_servers import NameServer, serving
 from tests.support.real_discovery import SERVICES_2014, discovering
 from tests.support.waiting import reactor
 
