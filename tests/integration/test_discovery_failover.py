@@ -7,7 +7,6 @@ import pytest
 
 from homeserver.net.addresses import REFUSED_RANGES, AddressPolicy, AddressRange
 from homeserver.outbound.transport.connector import Unreachable
-from homeserver.protocol.identifiers import ServerName
 from tests.support.dns_answers import Question, records
 from tests.support.name_servers import NameServer, serving
 from tests.support.real_discovery import certify, discovering
@@ -15,7 +14,6 @@ from tests.support.recording_peers import http
 from tests.support.tls_servers import TlsServer, listening
 
 KEYS = "/_matrix/key/v2/server"
-A_TEST = ServerName.parse("a.test")
 CLOSE = http(b"{}", headers="Connection: close\r\n")
 
 
