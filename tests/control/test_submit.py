@@ -1,6 +1,8 @@
-"""What is handed over to be sent, and what becomes of it on the way to the queue."""
+"""What is handed over to be sent, and what becomes of it on the way to the queue.
 
-from collections.abc import Sequence
+An unsigned PDU is hashed and signed as its room version wants; a signed one goes as it
+is. A bad item is named, and nothing at all is queued.
+"""
 
 import pytest
 from signedjson.key import decode_verify_key_bytes
@@ -8,72 +10,18 @@ from signedjson.sign import verify_signed_json
 
 from homeserver.control.submit import Submitter
 from homeserver.control.views import Submission
-from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.canonical_json import Json, encode, encode_base64, parse_object
-from homeserver.protocol.errors import (
-    BadJson,
-    InvalidParam,
-    ProtocolError,
-    TooLarge,
-)
+from homeserver.protocol.errors import BadJson, InvalidParam, ProtocolError, TooLarge
 from homeserver.protocol.events.event import Event, content_hash, redact
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.shapes import read
 from tests.support.coroutines import result_of
 from tests.support.pdus import message
-from tests.support.signed_requests import OTHERS, THEM, US, identity, signing_key
+from tests.support.signed_requests import OTHERS, THEM, US, identity
+from tests.support.submissions import FIRST, PDU, SECOND, Tray, completed, submit
 from tests.support.tables import cases
 
-FIRST, SECOND = signing_key("a_1", b"1"), signing_key("a_2", b"2")
-
 EDU: Json = {"edu_type": "m.typing", "content": {"typing": True}}
-PDU: Json = {
-    "type": "m.room.message",
-    "room_id": "!r:us.example",
-    "sender": "@a:us.example",
-    "content": {"body": "hello"},
-    "origin_server_ts": 1_700_000_000_000,
-    "depth": 3,
-    "prev_events": [],
-    "auth_events": [],
-}
-
-
-class Tray(Outgoing):
-    """Takes what is queued."""
-
-    def __init__(self) -> None:
-        self.queued: list[tuple[ServerName, Sequence[Json], Sequence[Json]]] = []
-
-    async def enqueue(
-        self,
-        destination: ServerName,
-        pdus: Sequence[Json],
-        edus: Sequence[Json],
-        txn_id: str | None = None,
-    ) -> int:
-        """Take one entry; its number from 1."""
-        self.queued.append((destination, pdus, edus))
-        return len(self.queued)
-
-
-def submit(content: Json, destination: ServerName = THEM.server_name) -> Tray:
-    """Hand something over; where it is then."""
-    tray = Tray()
-    ours = identity([FIRST, SECOND])
-    number = result_of(
-        Submitter(lambda: ours, tray).submit(destination, read(Submission, content))
-    )
-    assert number == len(tray.queued) == 1
-    return tray
-
-
-def completed(pdu: Json, version: str | None = None) -> Json:
-    """What becomes of one PDU."""
-    chosen: Json = {} if version is None else {"room_version": version}
-    [(_, [queued], _)] = submit({"pdus": [pdu], **chosen}).queued
-    return queued
 
 
 def of_version(version: str) -> Json:
@@ -93,72 +41,6 @@ def test_unsigned_pdu_is_completed(version: str) -> None:
         reference = decode_verify_key_bytes(key.key_id, key.verify_key.key)
         verify_signed_json(redact(queued, room_version), US.name, reference)
     assert {k: queued[k] for k in pdu} == pdu
-
-
-OF_2014: Json = {
-    "event_id": "$e:us.example",
-    "type": "m.room.history_visibility",
-    "membership": "join",
-    "content": {"history_visibility": "shared"},
-}
-
-
-@pytest.mark.parametrize("origin", [None, "other.example"])
-def test_pdu_of_2014_is_signed(origin: str | None) -> None:
-    """It is signed by the redaction of that time, and has the origin it needs."""
-    given = {} if origin is None else {"origin": origin}
-    pdu = PDU | OF_2014 | given
-    queued = completed(pdu, "2014")
-    expected = pdu | {"origin": origin or US.name}
-    assert queued["hashes"] == {"sha256": encode_base64(content_hash(expected))}
-    assert {k: queued[k] for k in expected} == expected
-    assert queued.keys() - expected.keys() == {"hashes", "signatures"}
-    kept = {k: v for k, v in queued.items() if k != "membership"} | {"content": {}}
-    for key in (FIRST, SECOND):
-        reference = decode_verify_key_bytes(key.key_id, key.verify_key.key)
-        verify_signed_json(kept, US.name, reference)
-
-
-def test_pdu_of_2014_gets_an_id() -> None:
-    """One without an event ID gets one of ours, the same for the same event."""
-    queued = completed(PDU, "2014")
-    own_id = str(queued["event_id"])
-    assert own_id.endswith(f":{US.name}")
-    assert Event.parse(queued, ROOM_VERSIONS["1"]).event_id == own_id
-    assert completed(PDU, "2014") == queued
-    assert completed(PDU | {"depth": 9}, "2014")["event_id"] != own_id
-
-
-UNSIGNED_2014: Json = {
-    "pdu_id": "x",
-    "context": "!r:us.example",
-    "pdu_type": "m.room.message",
-    "origin": "us.example",
-    "content": {},
-}
-
-
-def test_unsigned_pdu_of_2014_goes_as_it_is() -> None:
-    """What the servers of that time did not sign is not signed."""
-    assert completed(UNSIGNED_2014, "2014") == UNSIGNED_2014
-
-
-@pytest.mark.parametrize(
-    ("changes", "version", "why"),
-    [
-        (
-            {"origin": "other.example"},
-            "2014",
-            "PDU 0: an unsigned PDU of 2014 is accepted",
-        ),
-        ({"content": 5}, "2014", "PDU 0: `content` is not a JSON object"),
-        ({}, "12", "PDU 0: `depth` is not an integer"),
-    ],
-)
-def test_bad_pdu_of_2014(changes: Json, version: str, why: str) -> None:
-    """One of another server, or of another room version, is refused."""
-    with pytest.raises(ProtocolError, match=why):
-        completed(UNSIGNED_2014 | changes, version)
 
 
 def test_default_room_version() -> None:
