@@ -8,15 +8,9 @@ import re
 
 import pytest
 
-from homeserver.protocol.canonical_json import (
-    Json,
-    encode,
-    encode_base64,
-)
+from homeserver.protocol.canonical_json import Json, encode, encode_base64
 from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
-from homeserver.protocol.key_documents import (
-    parse_v2,
-)
+from homeserver.protocol.key_documents import parse_v2
 from tests.support.domain_keys import (
     DOCUMENT_V2,
     OLD_KEY,

@@ -10,10 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.protocol.canonical_json import (
-    Json,
-    encode,
-)
+from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import (

@@ -12,10 +12,7 @@ from msgspec.structs import replace
 from homeserver.protocol.canonical_json import Encoded, Json, encode
 from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.xmatrix import (
-    Authorization,
-    FederationRequest,
-)
+from homeserver.protocol.xmatrix import Authorization, FederationRequest
 from tests.support.signing_vectors import KEY, OTHER_KEY
 from tests.support.tables import cases
 

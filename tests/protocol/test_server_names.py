@@ -13,10 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeserver.protocol.errors import InvalidParam
-from homeserver.protocol.identifiers import (
-    DEFAULT_PORT,
-    ServerName,
-)
+from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 from tests.support.refusal_words import LABEL, PORT
 from tests.support.tables import cases
 

@@ -11,10 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeserver.protocol.discovery import (
-    SrvRecord,
-    order,
-)
+from homeserver.protocol.discovery import SrvRecord, order
 from tests.support.discovery_zones import FED, Zone, least, resolved
 
 

@@ -6,12 +6,7 @@ nothing else is tried. Of many records, twenty are.
 
 import pytest
 
-from homeserver.protocol.discovery import (
-    MAX_TARGETS,
-    NotResolvable,
-    SrvRecord,
-    Step,
-)
+from homeserver.protocol.discovery import MAX_TARGETS, NotResolvable, SrvRecord, Step
 from tests.support.discovery_zones import (
     FED,
     NO_HOST,

@@ -10,10 +10,7 @@ from hypothesis import strategies as st
 
 from homeserver.protocol.errors import BadAuthorization, ProtocolError
 from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.xmatrix import (
-    MAX_HEADER_LENGTH,
-    Authorization,
-)
+from homeserver.protocol.xmatrix import MAX_HEADER_LENGTH, Authorization
 from tests.support.tables import cases
 
 # 64 zero bytes are written as 86 times `A`, which is a token and needs no quotes.

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import (
-    NoServerHelps,
-)
+from homeserver.protocol.errors import NoServerHelps
 from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.rooms.question import Question

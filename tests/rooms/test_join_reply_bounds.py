@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import (
-    NoServerHelps,
-)
+from homeserver.protocol.errors import NoServerHelps
 from homeserver.rooms.checking import MAX_SIGNERS
 from homeserver.rooms.join_reply import MAX_EVENTS
 from homeserver.rooms.question import Question

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from homeserver.protocol.errors import (
-    NoServerHelps,
-)
+from homeserver.protocol.errors import NoServerHelps
 from homeserver.protocol.rooms.state import membership
 from tests.support.join_replies import FIRST, SECOND, answer, with_, without
 from tests.support.neighbours import ANN, Neighbours

@@ -10,11 +10,7 @@ from typing import Any
 import pytest
 
 from homeserver.protocol.canonical_json import parse
-from homeserver.protocol.errors import (
-    Forbidden,
-    NoServerHelps,
-    NotFound,
-)
+from homeserver.protocol.errors import Forbidden, NoServerHelps, NotFound
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.invites import MAX_STATE_BYTES, MAX_STATE_EVENTS
 from homeserver.rooms.outsiders import Taken

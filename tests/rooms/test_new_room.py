@@ -10,13 +10,7 @@ from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.receipt import Outcome
 from tests.support.coroutines import result_of
 from tests.support.our_names import OUR_NAME
-from tests.support.our_rooms import (
-    ALICE,
-    BOB,
-    OurRooms,
-    new_room,
-    same,
-)
+from tests.support.our_rooms import ALICE, BOB, OurRooms, new_room, same
 
 
 @pytest.mark.parametrize("preset", ["private_chat", "public_chat"])

@@ -6,11 +6,7 @@ from typing import Any
 import pytest
 
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.errors import (
-    Forbidden,
-    NoServerHelps,
-    NotFound,
-)
+from homeserver.protocol.errors import Forbidden, NoServerHelps, NotFound
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.outsiders import Taken

@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 
-from homeserver.protocol.errors import (
-    NoServerHelps,
-)
+from homeserver.protocol.errors import NoServerHelps
 from tests.support.join_replies import FIRST, restricted, without
 from tests.support.neighbours import ANN, Neighbours
 

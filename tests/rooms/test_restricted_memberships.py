@@ -7,11 +7,7 @@ from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.room import Room
 from tests.support.our_names import OUR_NAME
 from tests.support.our_rooms import ALICE, BOB, CAROL, join_rule
-from tests.support.room_side import (
-    VERSIONS,
-    RoomSide,
-    changed,
-)
+from tests.support.room_side import VERSIONS, RoomSide, changed
 from tests.support.signed_requests import THEM
 
 VIA = "join_authorised_via_users_server"

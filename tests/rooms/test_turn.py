@@ -12,11 +12,7 @@ from homeserver.rooms.turn import Turn
 from homeserver.storage.room_rows import RoomChanged
 from tests.support.coroutines import result_of
 from tests.support.our_names import OTHER_NAME
-from tests.support.our_rooms import (
-    ALICE,
-    OurRooms,
-    text,
-)
+from tests.support.our_rooms import ALICE, OurRooms, text
 from tests.support.room_side import changed
 from tests.support.signed_requests import US, Peer, signing_key
 

@@ -4,9 +4,7 @@ import json
 
 from hypothesis import strategies as st
 
-from homeserver.protocol.canonical_json import (
-    MAX_INTEGER,
-)
+from homeserver.protocol.canonical_json import MAX_INTEGER
 
 
 def json_values(numbers: st.SearchStrategy[object]) -> st.SearchStrategy[object]:

@@ -13,11 +13,7 @@ from hypothesis import strategies as st
 from signedjson.key import decode_verify_key_bytes
 from signedjson.sign import verify_signed_json
 
-from homeserver.protocol.canonical_json import (
-    Json,
-    as_object,
-    encode_base64,
-)
+from homeserver.protocol.canonical_json import Json, as_object, encode_base64
 from homeserver.protocol.events.event import (
     Event,
     content_hash,

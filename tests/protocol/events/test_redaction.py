@@ -12,10 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeserver.protocol.canonical_json import Json, encode_urlsafe_base64
-from homeserver.protocol.events.event import (
-    event_id,
-    redact,
-)
+from homeserver.protocol.events.event import event_id, redact
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from tests.support.event_forms import VERSIONS, pdu_of, versions
 from tests.support.event_members import ALWAYS_KEPT, CONTENT, KEPT_CONTENT

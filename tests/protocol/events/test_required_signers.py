@@ -4,13 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from homeserver.protocol.canonical_json import (
-    Json,
-)
+from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam
-from homeserver.protocol.events.event import (
-    Event,
-)
+from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import ServerName
 from tests.support.event_forms import VERSIONS, pdu_of, versions

@@ -9,11 +9,7 @@ from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
-from homeserver.protocol.rooms.templates import (
-    Sent,
-    check_invite_state,
-    check_sent,
-)
+from homeserver.protocol.rooms.templates import Sent, check_invite_state, check_sent
 from tests.protocol.rooms.room import DAN, OLIVE, Room
 
 

@@ -15,10 +15,7 @@ from homeserver.protocol.rooms.building import (
     build_pdu,
     unsigned_event,
 )
-from homeserver.protocol.rooms.templates import (
-    Wanted,
-    read_template,
-)
+from homeserver.protocol.rooms.templates import Wanted, read_template
 from tests.protocol.rooms.room import ALICE, BOB, OLIVE, Room
 from tests.support.tables import cases
 
