@@ -8,18 +8,16 @@ Twisted takes longer than a request to the daemon.
 
 import gc
 import os
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import click
-from click.exceptions import NoArgsIsHelpError
 
 from homeserver import __version__
+from homeserver.cli.ending import misuse_in_one_line, written_output
 from homeserver.cli.options import (
     config_option,
     fail,
@@ -53,36 +51,20 @@ _MODULES = {
 }
 
 
-@contextmanager
-def _usage_in_one_line() -> Iterator[None]:
-    """End the command with a line where it was used wrongly.
-
-    A group of commands without arguments still shows its help.
-    """
-    try:
-        yield
-    except NoArgsIsHelpError:
-        raise
-    except click.UsageError as problem:
-        text = " ".join(problem.format_message().split()).rstrip(".")
-        text = text[:1].lower() + text[1:]
-        text = re.sub(
-            r"\. \(?Did (you mean) (one of: )?([^?]*\?)\)?", r"; did \1 \3", text
-        )
-        path = problem.ctx.command_path if problem.ctx else "homeserver"
-        fail(2, text if text.endswith("?") else f"{text}; see {path} --help")
-
-
 class _InOrderOfUse(click.Group):
     """Commands, listed in the order of their use; a mistake in their use is a line."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with _usage_in_one_line():
+        with misuse_in_one_line():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        with _usage_in_one_line():
+        with misuse_in_one_line():
             return super().invoke(ctx)
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with written_output():
+            return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return ["init", "run", *_MODULES, "config"]

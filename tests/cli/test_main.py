@@ -1,5 +1,6 @@
 """What the commands say of themselves, to a person and to a shell."""
 
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -234,3 +235,32 @@ def test_a_group_alone_shows_its_commands(group: list[str]) -> None:
     done = run_command(*group)
     assert done.exit_code == 2
     assert "\nCommands:\n" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("command", ["config", "--version"])
+def test_output_that_cannot_be_written(command: str, buffered: str) -> None:
+    """A full disk is told in a line, whether it is met at once or at the end."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [PROGRAM, command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": buffered},
+        )
+    said = "standard output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_output_that_is_read_in_part() -> None:
+    """Whoever has read enough sees no error."""
+    with subprocess.Popen(
+        [PROGRAM, "config"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
