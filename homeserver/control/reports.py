@@ -218,23 +218,37 @@ def _remark_checks(remarks: Sequence[Remark]) -> Iterator[CheckView]:
 
 def _refusal_checks(refused: Sequence[RecordedRefusal]) -> Iterator[CheckView]:
     # What failed for now, or by a rule of ours, is no mistake of the server's.
-    wrong = [
+    lasting = [
         each
         for each in refused
         if each.status < 500 and each.status != 429 and each.reason != "rule"
     ]
+    absent = [each for each in lasting if _is_absence(each)]
+    if absent:
+        text = _said(len(absent), "request", "", "about what is not here")
+        example = _example(absent[0])
+        yield CheckView("not found", "remarked", text, len(absent), example)
+    wrong = [each for each in lasting if not _is_absence(each)]
     counts = Counter(each.reason for each in wrong)
     for reason, count in sorted(counts.items()):
         first = next(each for each in wrong if each.reason == reason)
         proven = "" if first.proven else " (its origin is only claimed)"
-        example = f"{first.method} {first.path}: {first.status} {first.error}"
         yield CheckView(
             reason,
             "failed",
             _said(count, "request", "", "refused") + proven,
             count,
-            example + as_sentence(first.hints or ()),
+            _example(first) + as_sentence(first.hints or ()),
         )
+
+
+def _is_absence(refusal: RecordedRefusal) -> bool:
+    """Whether there was nothing to answer, which a server cannot know before."""
+    return refusal.status == 404 and refusal.reason != "unknown_path"
+
+
+def _example(refusal: RecordedRefusal) -> str:
+    return f"{refusal.method} {refusal.path}: {refusal.status} {refusal.error}"
 
 
 def _counted(number: int, one: str, many: str) -> str:
