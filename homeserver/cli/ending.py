@@ -51,7 +51,8 @@ def written_output() -> Iterator[None]:
             if sys.stdout is not None:  # it may be closed
                 sys.stdout.flush()
     except OSError as problem:
-        if problem.errno not in {*_UNWRITTEN, errno.EPIPE}:
+        # That of a file has its name.
+        if problem.filename or problem.errno not in {*_UNWRITTEN, errno.EPIPE}:
             raise
         # What is left cannot be written at the end of Python, either.
         sys.stdout = None
