@@ -188,8 +188,8 @@ def test_transactions_that_wait_for_another_one() -> None:
     assert refused.headers["retry-after"] == "5"
 
 
-def test_body_as_it_is() -> None:
-    """An encoding that is none is none."""
+def test_body_in_the_encoding_identity() -> None:
+    """The encoding that changes nothing is taken as none."""
     content: Json = {"pdus": []}
     header = "Authorization: " + THEM.authorize("PUT", SEND, content)
     lines = [header, "Content-Encoding: identity"]
@@ -197,7 +197,7 @@ def test_body_as_it_is() -> None:
     assert answer.status == 200
 
 
-def test_poll() -> None:
+def test_poll_for_presence() -> None:
     """A poll for presence is handed on once, however often it is repeated."""
     endpoint = Endpoint()
     poll: Json = {"edu_type": "m.presence", "content": {"poll": [f"@a:{US}"]}}

@@ -203,13 +203,17 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(self.inbox.turns._locks, {})
 
     def test_repeated_while_it_is_worked_on(self) -> None:
-        """A repetition that comes too early waits, and gets the same reply."""
-        first, again = self._begin("1"), self._begin("1")
-        self.assertNoResult(again)
+        """Repetitions that come too early wait, get the same reply, leave nothing."""
+        first, *again = [self._begin("1") for _ in range(3)]
+        for each in again:
+            self.assertNoResult(each)
         self.keys.waiting[0].callback(None)
-        self.assertEqual(self.successResultOf(again), self.successResultOf(first))
+        reply = self.successResultOf(first)
+        for each in again:
+            self.assertEqual(self.successResultOf(each), reply)
         self.assertEqual(len(self.keys.waiting), 1)
         self.assertEqual(len(self.inbox.transactions), 1)
+        self.assertEqual(self.inbox.turns._locks, {})
 
     def test_origins_are_independent(self) -> None:
         """No origin waits for another one."""
@@ -273,14 +277,6 @@ class TurnTests(SynchronousTestCase):
             each.addErrback(lambda _: None)
         self.assertEqual(self.inbox.turns._locks, {})
         self.assertEqual(self.inbox.clock.getDelayedCalls(), [])
-
-    def test_waiting_ones_that_end_at_once(self) -> None:
-        """Those that waited for the same reply all get it, and leave nothing."""
-        begun = [self._begin("1") for _ in range(3)]
-        self.keys.waiting[0].callback(None)
-        replies = {self.successResultOf(each) for each in begun}
-        self.assertEqual(len(replies), 1)
-        self.assertEqual(self.inbox.turns._locks, {})
 
     def test_turn_ends_with_an_error(self) -> None:
         """A transaction that is refused for its form blocks nobody."""
