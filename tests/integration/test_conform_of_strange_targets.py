@@ -1,0 +1,75 @@
+"""A run of checks ends with a report or a sentence, whatever its target does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.conform_runs import AREAS, SECONDS, UNDER_WAY, conform, run_against
+from tests.support.strange_targets import json_response, strange_target
+
+
+def _garbage(number: int, _: bytes) -> bytes:
+    return [b"\0" * 100, b"HTTP/1.1 2000 ?\r\n\r\n", b"", b"{}" * 40000][number % 4]
+
+
+def _half(_: int, __: bytes) -> bytes:
+    return json_response(b'{"server": [')[:-5]
+
+
+def _wrong_shapes(_: int, __: bytes) -> bytes:
+    wrong = {name: [1, None] for name in ("server", "verify_keys", "signatures")}
+    return json_response(json.dumps(wrong).encode())
+
+
+@pytest.mark.parametrize("answer", [_half, _wrong_shapes])
+def test_a_target_that_answers_wrongly(tmp_path: Path, answer: object) -> None:
+    """There is a report, or a sentence, and no error of ours."""
+    with strange_target(answer, tmp_path) as target:  # type: ignore[arg-type]
+        done = conform("--format", "json", "--timeout", "5", address=target.address)
+    if done.returncode == 3:
+        assert done.stderr.strip()
+        return
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    assert "error" not in {each["result"] for each in report["checks"]}, report
+
+
+def test_a_target_that_answers_no_http(tmp_path: Path) -> None:
+    """It counts as one that is not reached."""
+    with strange_target(_garbage, tmp_path) as target:
+        done = conform(address=target.address)
+    assert done.returncode == 3
+    assert "HTTP" in done.stderr
+
+
+def test_a_target_that_ends_in_the_middle(tmp_path: Path) -> None:
+    """What was not run is not testable, nothing is wrong, and the status says why."""
+    with (
+        strange_target(lambda *_: json_response(b"{}"), tmp_path) as target,
+        run_against(target, *AREAS) as process,
+    ):
+        assert target.wait_for(UNDER_WAY, SECONDS)
+        target.end()
+        output, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 3, errors
+    results = {each["result"] for each in json.loads(output)["checks"]}
+    assert "error" not in results
+    assert "not-testable" in results
+
+
+def test_a_target_that_hangs_in_the_middle(tmp_path: Path) -> None:
+    """It is found out, and what was not run is not testable."""
+
+    def answer(number: int, _: bytes) -> bytes | None:
+        return json_response(b"{}") if number < UNDER_WAY else None
+
+    with (
+        strange_target(answer, tmp_path) as target,
+        run_against(target, *AREAS) as process,
+    ):
+        output, errors = process.communicate(timeout=SECONDS)
+    assert process.returncode == 3, errors
+    results = {each["result"] for each in json.loads(output)["checks"]}
+    assert "error" not in results
+    assert "not-testable" in results
