@@ -1,4 +1,4 @@
-"""The control API about rooms, asked over HTTP."""
+"""The control API about rooms and their events, asked over HTTP."""
 
 from typing import Any
 from urllib.parse import quote
@@ -12,48 +12,8 @@ from homeserver.protocol.identifiers import RoomId, UserId
 from homeserver.protocol.rooms.building import NewEvent
 from tests.support.control_side import Panel
 from tests.support.our_rooms import text
+from tests.support.room_desk import ANN, BOB, Desk
 from tests.support.signed_requests import US
-
-ANN, BOB = f"@ann:{US}", f"@bob:{US}"
-
-
-class Desk:
-    """A server with a room of Ann's, and what a client asks."""
-
-    def __init__(self, **more: object) -> None:
-        self.panel = Panel()
-        new: Json = {"creator": ANN, "preset": "public_chat", **more}
-        self.made = self.ask("POST", "", new)
-        self.room_id: str = self.made["room_id"]
-        self.room = "/" + quote(self.room_id, "")
-
-    def ask(
-        self, method: str, path: str, body: Json | None = None, status: int = 200
-    ) -> Any:
-        """The JSON of an answer below `/v1/rooms`."""
-        answer = self.panel.ask(method, f"/v1/rooms{path}", body)
-        assert answer.status == status, answer.json
-        return answer.json
-
-    def post(self, what: str, status: int = 200, **body: object) -> Any:
-        """Ask for a change of the room."""
-        return self.ask("POST", f"{self.room}/{what}", body, status)
-
-    def get(self, what: str, status: int = 200) -> Any:
-        """Ask about the room."""
-        return self.ask("GET", f"{self.room}/{what}", None, status)
-
-    def topic(self, text: str, **more: Any) -> Any:
-        """Set the topic."""
-        content: Json = {"topic": text}
-        return self.post(
-            "events", type="m.room.topic", state_key="", content=content, **more
-        )
-
-    def topic_at(self, query: str = "") -> list[str]:
-        """The topic in a state."""
-        state = self.get(f"state{query}")["state"]
-        return [x["content"]["topic"] for x in state if x["type"] == "m.room.topic"]
 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)
@@ -200,55 +160,6 @@ def test_after_an_unknown_event() -> None:
     assert desk.topic_at() == []
     at = quote(sent["event_id"], "")
     assert "not known" in desk.get(f"state?at={at}", 404)["error"]
-
-
-def test_members() -> None:
-    """Users are invited, leave, are kicked and banned."""
-    desk = Desk()
-
-    def bob() -> str:
-        members = desk.get("members")["members"]
-        [found] = [x["membership"] for x in members if x["user_id"] == BOB]
-        return str(found)
-
-    assert desk.post("invite", user_id=BOB)["verdict"] == "accepted"
-    assert bob() == "invite"
-    join: Json = {"membership": "join"}
-    desk.post("events", type="m.room.member", state_key=BOB, sender=BOB, content=join)
-    assert bob() == "join"
-    assert len(desk.get("members?membership=join")["members"]) == 2
-    desk.post("leave", user_id=BOB)
-    assert bob() == "leave"
-    desk.post("invite", user_id=BOB)
-    kicked = desk.post("leave", user_id=BOB, sender=ANN, reason="enough")
-    assert kicked["event"]["sender"] == ANN
-    assert kicked["event"]["content"]["reason"] == "enough"
-    banned = desk.post("ban", user_id="@eve:them.example")
-    assert banned["event"]["sender"] == ANN
-    assert "no route" in desk.post("invite", 502, user_id="@x:b.org")["error"]
-    theirs = desk.post("leave", 400, user_id="@eve:them.example")
-    assert "another server's user" in theirs["error"]
-    [eve] = desk.get("members?membership=ban")["members"]
-    assert eve["event_id"] == banned["event_id"]
-
-
-def test_outside() -> None:
-    """Without a server that answers, nothing is joined; the error names each."""
-    desk = Desk()
-    there = "/%21r%3Athem.example"
-    for what in ("join", "knock", "leave"):
-        body: Json = {"user_id": BOB, "via": ["b.org"]}
-        error = desk.ask("POST", f"{there}/{what}", body, 502)["error"]
-        assert f"{BOB} cannot {what}" in error
-        assert "b.org" in error
-        assert "them.example" in error
-    nobody = desk.ask("POST", f"/%21{'a' * 43}/join", {}, 400)
-    assert "name some in `via`" in nobody["error"]
-    gone = desk.ask("POST", f"/%23none%3A{US}/join", {}, 404)
-    assert "not known here" in gone["error"]
-    foreign = desk.post("join", 400, user_id="@eve:them.example")
-    assert "not a user of" in foreign["error"]
-    assert [x["room_id"] for x in desk.ask("GET", "")["rooms"]] == [desk.room_id]
 
 
 @pytest.mark.parametrize("version", ["1", "11"])
