@@ -149,5 +149,6 @@ def test_mistakes(
     is_told = f"as expected: it was {members['state']}\n" in done.stdout
     assert is_told is (as_expected is True)
     assert done.stderr.startswith(said)
+    assert bool(done.stderr) is bool(said)
     [body] = [body for request, _, body in control.asked if "POST" in request]
     assert body["spoil"] == ["path"]
