@@ -24,6 +24,9 @@ from homeserver.protocol.errors import quote
 
 Address = IPv4Address | IPv6Address
 
+# What is meant by a host that is no address, as other programs take it.
+_MEANT = {"localhost": "127.0.0.1", "": "0.0.0.0", "*": "0.0.0.0"}  # noqa: S104
+
 
 @dataclass(frozen=True, slots=True)
 class SocketAddress:
@@ -57,7 +60,8 @@ class SocketAddress:
         if int(port) > 65535:
             raise ValueError(f"{port} is not a port; ports go up to 65535")
         if not _is_address(host):
-            meant = f"; did you mean '127.0.0.1:{port}'?" if host == "localhost" else ""
+            found = _MEANT.get(host)
+            meant = "" if found is None else f"; did you mean '{found}:{port}'?"
             raise ValueError(f"{quote(host)} is not an IP address{meant}")
         address = ip_address(host)
         if isinstance(address, IPv6Address) and not _is_zone(address.scope_id):
