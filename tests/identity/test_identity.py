@@ -6,9 +6,7 @@ import nacl.signing
 import pytest
 import signedjson.key
 import signedjson.sign
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-)
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from homeserver.config.values import OldKey
 from homeserver.protocol.canonical_json import encode_base64

@@ -12,12 +12,7 @@ import pytest
 
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
-from scripts.processes import (
-    PROGRAM,
-    Endpoint,
-    first_line,
-    make_endpoint,
-)
+from scripts.processes import PROGRAM, Endpoint, first_line, make_endpoint
 from tests.support.daemons import EDU, endpoints, running_alpha
 from tests.support.eventually import eventually
 from tests.support.trusting_client import fetch

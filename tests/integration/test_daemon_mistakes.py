@@ -8,11 +8,7 @@ from threading import Thread
 import pytest
 
 from homeserver.config import reader
-from scripts.processes import (
-    Endpoint,
-    homeserver,
-    make_endpoint,
-)
+from scripts.processes import Endpoint, homeserver, make_endpoint
 from tests.support.daemons import running_alpha
 
 

@@ -5,11 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.processes import (
-    Endpoint,
-    first_line,
-    make_endpoint,
-)
+from scripts.processes import Endpoint, first_line, make_endpoint
 from tests.support.daemons import EDU, endpoints, running_alpha
 from tests.support.eventually import eventually
 

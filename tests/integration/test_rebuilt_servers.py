@@ -20,11 +20,7 @@ from tests.support.origins_by_address import (
     running_daemon,
     send,
 )
-from tests.support.recording_peers import (
-    RecordingPeer,
-    http,
-    listening,
-)
+from tests.support.recording_peers import RecordingPeer, http, listening
 
 
 @pytest.fixture

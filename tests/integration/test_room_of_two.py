@@ -14,13 +14,7 @@ from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.rooms.author import Given
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.room import Room
-from scripts.processes import (
-    LOOPBACK,
-    Endpoint,
-    first_line,
-    free_ports,
-    make_endpoint,
-)
+from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports, make_endpoint
 from tests.support.coroutines import result_of
 from tests.support.eventually import eventually
 from tests.support.state_ids import ids

@@ -8,12 +8,7 @@ from homeserver.config.reader import load
 from homeserver.control.client import ControlClient, ControlError
 from homeserver.protocol.canonical_json import as_list
 from homeserver.testing import Lab, Server
-from scripts.processes import (
-    LOOPBACK,
-    first_line,
-    free_ports,
-    make_endpoint,
-)
+from scripts.processes import LOOPBACK, first_line, free_ports, make_endpoint
 from tests.support.eventually import eventually
 from tests.support.lab_rules import acted
 from tests.support.worker_processes import CONFIGURATION, kill_all

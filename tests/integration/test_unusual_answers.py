@@ -15,12 +15,7 @@ from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from homeserver.protocol.xmatrix import FederationRequest
 from homeserver.testing import Lab, Server
-from tests.support.foreign_clients import (
-    Client,
-    Got,
-    curl,
-    run,
-)
+from tests.support.foreign_clients import Client, Got, curl, run
 from tests.support.lab_rules import asked, put, rule
 
 V1, V2 = "/_matrix/key/v1", "/_matrix/key/v2/server"

@@ -11,11 +11,7 @@ from OpenSSL import SSL
 from homeserver.outbound.transport.connector import Unreachable
 from tests.support.certificates import Issued, dns, ip, issue, issue_for
 from tests.support.real_outbound import reaching
-from tests.support.recording_peers import (
-    RecordingPeer,
-    http,
-    listening,
-)
+from tests.support.recording_peers import RecordingPeer, http, listening
 from tests.support.tables import cases
 from tests.support.verified_sending import PUT, send
 from tests.support.wrong_certificates import CA, WRONG_CERTIFICATES, below

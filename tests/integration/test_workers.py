@@ -18,13 +18,7 @@ import pytest
 from homeserver.config.reader import load
 from homeserver.control.client import ControlClient, ControlError
 from homeserver.control.views import Bounds
-from scripts.processes import (
-    LOOPBACK,
-    Endpoint,
-    first_line,
-    homeserver,
-    make_endpoint,
-)
+from scripts.processes import LOOPBACK, Endpoint, first_line, homeserver, make_endpoint
 from tests.support.daemons import EDU, endpoints
 from tests.support.endpoint_keys import published
 from tests.support.eventually import eventually

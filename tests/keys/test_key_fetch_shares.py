@@ -9,16 +9,7 @@ from homeserver.protocol.errors import Unauthorized
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.signing import VerifyKey
 from homeserver.rooms.checking import MAX_SIGNERS
-from tests.support.keyrings import (
-    K1,
-    K2,
-    UNREACHABLE,
-    A,
-    B,
-    KeyringCase,
-    document,
-    key,
-)
+from tests.support.keyrings import K1, K2, UNREACHABLE, A, B, KeyringCase, document, key
 
 
 class ShareTests(KeyringCase):

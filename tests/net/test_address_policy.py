@@ -1,12 +1,7 @@
 """Which addresses are never connected to, and what is said of them."""
 
 import re
-from ipaddress import (
-    IPv4Address,
-    IPv6Network,
-    collapse_addresses,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv6Network, collapse_addresses, ip_network
 
 import pytest
 from hypothesis import given

@@ -2,20 +2,13 @@
 
 import contextlib
 import re
-from ipaddress import (
-    IPv4Address,
-    IPv6Address,
-    ip_address,
-)
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeserver.net.addresses import (
-    AddressRange,
-    SocketAddress,
-)
+from homeserver.net.addresses import AddressRange, SocketAddress
 from tests.support.tables import cases
 
 SOCKET_ADDRESSES: list[tuple[str, str, int, str]] = [

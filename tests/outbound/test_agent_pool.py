@@ -7,10 +7,7 @@ from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
 from homeserver.protocol.identifiers import ServerName
 from tests.support.agents import AgentTestCase
 from tests.support.memory_tls_servers import Wire, ok, start
-from tests.support.outbound_stack import (
-    GOOD,
-    route,
-)
+from tests.support.outbound_stack import GOOD, route
 
 
 class PoolTests(AgentTestCase):

@@ -7,12 +7,7 @@ from homeserver.outbound.transport.connector import Unreachable, VerifiedConnect
 from tests.support.agents import AgentTestCase
 from tests.support.certificates import issue_for
 from tests.support.memory_tls_servers import ok, start
-from tests.support.outbound_stack import (
-    CA,
-    GOOD,
-    PEER,
-    route,
-)
+from tests.support.outbound_stack import CA, GOOD, PEER, route
 
 
 class ReachTests(AgentTestCase):

@@ -19,13 +19,7 @@ from homeserver.protocol.signing import SigningKey
 from homeserver.storage.peers import Peer
 from tests.support.agents import AgentTestCase
 from tests.support.memory_tls_servers import ok, start
-from tests.support.outbound_stack import (
-    GOOD,
-    PEER,
-    SELF_SIGNED,
-    key_document,
-    route,
-)
+from tests.support.outbound_stack import GOOD, PEER, SELF_SIGNED, key_document, route
 
 STRANGER = Cause("192.0.2.9")
 

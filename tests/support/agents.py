@@ -12,11 +12,7 @@ from homeserver.outbound.transport.connection import read_body
 from homeserver.outbound.transport.connector import VerifiedConnection
 from homeserver.protocol.identifiers import ServerName
 from tests.support.memory_tls_servers import Wire, ok, start
-from tests.support.outbound_stack import (
-    GOOD,
-    PEER,
-    Stack,
-)
+from tests.support.outbound_stack import GOOD, PEER, Stack
 
 
 class AgentTestCase(SynchronousTestCase):

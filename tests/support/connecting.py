@@ -15,12 +15,7 @@ from homeserver.storage.engine.interface import Database, Job
 from tests.support.certificates import issue_for
 from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import Wire, start
-from tests.support.outbound_stack import (
-    CA,
-    PEER,
-    Stack,
-    route,
-)
+from tests.support.outbound_stack import CA, PEER, Stack, route
 
 WRONG = issue_for("other.test", CA)
 """A certificate of another server."""

@@ -8,11 +8,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.net.exchange import Exchange
-from homeserver.outbound.transport.connection import (
-    Get,
-    PeerConnection,
-    Response,
-)
+from homeserver.outbound.transport.connection import Get, PeerConnection, Response
 from tests.support.memory_tls_servers import start
 
 LOST = Failure(error.ConnectionLost())

@@ -12,9 +12,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.task import Clock
 from twisted.names import dns
-from twisted.names.error import (
-    DNSNameError,
-)
+from twisted.names.error import DNSNameError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 

@@ -15,12 +15,7 @@ from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
 from tests.support.certificates import Issued
 from tests.support.certified_client import US, Answer, Client
-from tests.support.recording_peers import (
-    RecordingPeer,
-    http,
-    key_document,
-    signing_key,
-)
+from tests.support.recording_peers import RecordingPeer, http, key_document, signing_key
 from tests.support.waiting import reactor
 
 _CONFIGURATION = """

@@ -14,10 +14,7 @@ from homeserver.net.tls.client import ClientTls, Handshake
 from tests.support.certificates import Issued, authority, issue, issue_for
 from tests.support.tables import cases
 from tests.support.unreadable_certificate import unreadable
-from tests.support.wrong_certificates import (
-    CA,
-    WRONG_CERTIFICATES,
-)
+from tests.support.wrong_certificates import CA, WRONG_CERTIFICATES
 
 
 class Handshakes:

@@ -6,12 +6,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.leases import RENEWAL_SECONDS
 from homeserver.storage.outbox.queue_id import QueueId
-from tests.support.manual_sender import (
-    ALPHA,
-    BETA,
-    US,
-    SenderTestCase,
-)
+from tests.support.manual_sender import ALPHA, BETA, US, SenderTestCase
 from tests.support.memory_tls_servers import start
 
 

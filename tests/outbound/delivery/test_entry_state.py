@@ -1,12 +1,7 @@
 """What is told of an entry of the queue, and for how long a caller may wait for it."""
 
 from homeserver.protocol.canonical_json import Json
-from tests.support.manual_sender import (
-    ALPHA,
-    FIRST_RETRY,
-    SenderTestCase,
-    link,
-)
+from tests.support.manual_sender import ALPHA, FIRST_RETRY, SenderTestCase, link
 from tests.support.memory_tls_servers import start
 
 

@@ -2,12 +2,7 @@
 
 from homeserver.outbound.delivery import slots
 from homeserver.protocol.identifiers import ServerName
-from tests.support.manual_sender import (
-    ALPHA,
-    BETA,
-    FIRST_RETRY,
-    SenderTestCase,
-)
+from tests.support.manual_sender import ALPHA, BETA, FIRST_RETRY, SenderTestCase
 
 
 class HangingTests(SenderTestCase):

@@ -8,14 +8,7 @@ from homeserver.protocol.errors import TooLarge
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.transactions import MAX_TRANSACTION_BYTES
 from homeserver.storage.engine.interface import StoreUnavailable
-from tests.support.manual_sender import (
-    ALPHA,
-    BETA,
-    EDU,
-    NOW,
-    US,
-    SenderTestCase,
-)
+from tests.support.manual_sender import ALPHA, BETA, EDU, NOW, US, SenderTestCase
 from tests.support.memory_tls_servers import start
 
 

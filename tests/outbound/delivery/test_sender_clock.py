@@ -3,11 +3,7 @@
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from tests.support.manual_sender import (
-    MAX_RETRY,
-    NOW,
-    SenderTestCase,
-)
+from tests.support.manual_sender import MAX_RETRY, NOW, SenderTestCase
 from tests.support.memory_tls_servers import start
 
 

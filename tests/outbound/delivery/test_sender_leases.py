@@ -2,10 +2,7 @@
 
 import sqlite3
 
-from tests.support.manual_sender import (
-    Client,
-    SenderTestCase,
-)
+from tests.support.manual_sender import Client, SenderTestCase
 from tests.support.memory_tls_servers import start
 
 

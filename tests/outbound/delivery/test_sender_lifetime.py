@@ -8,13 +8,7 @@ from homeserver.storage.engine.interface import StoreUnavailable
 from homeserver.storage.outbox.due import Quota
 from homeserver.storage.outbox.leases import Leased
 from homeserver.storage.outbox.queue_id import QueueId
-from tests.support.manual_sender import (
-    ALPHA,
-    BETA,
-    NOW,
-    US,
-    SenderTestCase,
-)
+from tests.support.manual_sender import ALPHA, BETA, NOW, US, SenderTestCase
 from tests.support.memory_tls_servers import start
 
 

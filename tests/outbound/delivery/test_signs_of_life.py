@@ -1,12 +1,7 @@
 """What a sender does when a destination is heard that was away."""
 
 from homeserver.outbound.remote_error import Refused
-from tests.support.manual_sender import (
-    ALPHA,
-    BETA,
-    FIRST_RETRY,
-    SenderTestCase,
-)
+from tests.support.manual_sender import ALPHA, BETA, FIRST_RETRY, SenderTestCase
 
 
 class SignOfLifeTests(SenderTestCase):

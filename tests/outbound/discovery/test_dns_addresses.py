@@ -3,9 +3,7 @@
 from twisted.internet import defer
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.names.error import (
-    DNSServerError,
-)
+from twisted.names.error import DNSServerError
 
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.transport.budget import OverBudget

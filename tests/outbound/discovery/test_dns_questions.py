@@ -5,9 +5,7 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.names import dns
-from twisted.names.error import (
-    DNSServerError,
-)
+from twisted.names.error import DNSServerError
 
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.shares import GaveWay

@@ -1,10 +1,7 @@
 """For how long an answer of DNS is kept."""
 
 from twisted.names import dns
-from twisted.names.error import (
-    DNSNameError,
-    DNSServerError,
-)
+from twisted.names.error import DNSNameError, DNSServerError
 
 from homeserver.net.cause import OURSELVES
 from tests.support.dns_lookups import SERVICE, DnsTestCase, no_such_name

@@ -16,13 +16,7 @@ from tests.support.connecting import (
     refusal,
 )
 from tests.support.memory_tls_servers import Wire, ok
-from tests.support.outbound_stack import (
-    GOOD,
-    PEER,
-    SELF_SIGNED,
-    key_document,
-    route,
-)
+from tests.support.outbound_stack import GOOD, PEER, SELF_SIGNED, key_document, route
 
 
 class RouteTests(ConnectorTestCase):

@@ -1,9 +1,7 @@
 """Which of the addresses of a route are connected to, and which ones are refused."""
 
 from tests.support.connecting import NOT_FOR, WRONG, ConnectorTestCase, refusal
-from tests.support.outbound_stack import (
-    GOOD,
-)
+from tests.support.outbound_stack import GOOD
 
 
 class AddressTests(ConnectorTestCase):

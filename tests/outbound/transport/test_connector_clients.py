@@ -7,11 +7,7 @@ from homeserver.protocol.discovery import Resolution, Route
 from homeserver.protocol.identifiers import ServerName
 from tests.support.connecting import WRONG, Connecting, ConnectorTestCase
 from tests.support.memory_tls_servers import start
-from tests.support.outbound_stack import (
-    GOOD,
-    PEER,
-    route,
-)
+from tests.support.outbound_stack import GOOD, PEER, route
 
 CLIENT = Cause("203.0.113.1")
 

@@ -10,11 +10,7 @@ from homeserver.storage.engine.interface import Job, StoreUnavailable
 from tests.support.connecting import ConnectorTestCase, SlowStore
 from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_tls_servers import ok, start
-from tests.support.outbound_stack import (
-    GOOD,
-    PEER,
-    SELF_SIGNED,
-)
+from tests.support.outbound_stack import GOOD, PEER, SELF_SIGNED
 
 _T = TypeVar("_T")
 

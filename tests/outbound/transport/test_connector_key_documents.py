@@ -2,11 +2,7 @@
 
 from tests.support.connecting import UNTRUSTED, ConnectorTestCase, SlowStore
 from tests.support.memory_tls_servers import ok
-from tests.support.outbound_stack import (
-    GOOD,
-    SELF_SIGNED,
-    key_document,
-)
+from tests.support.outbound_stack import GOOD, SELF_SIGNED, key_document
 
 KEY_REQUEST = b"GET /_matrix/key/v1 HTTP/1.1\r\n"
 
