@@ -22,7 +22,7 @@ import selectors
 import signal
 import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -100,14 +100,23 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until a signal says so; returns the exit status."""
-        signals, woken = socket.socketpair()
-        woken.settimeout(0.0)
-        signal.set_wakeup_fd(woken.fileno())
-        for order in ORDERS:
-            signal.signal(order, lambda *_: None)
-        keep_status()
-        self._selector.register(signals, selectors.EVENT_READ)
-        self._start(1)
+        with ExitStack() as stack:
+            signals, woken = map(stack.enter_context, socket.socketpair())
+            for each in self._controls:
+                stack.enter_context(each)
+            woken.settimeout(0.0)
+            signal.set_wakeup_fd(woken.fileno())
+            stack.callback(signal.set_wakeup_fd, -1)
+            for order in ORDERS:
+                signal.signal(order, lambda *_: None)
+            keep_status()
+            self._selector.register(signals, selectors.EVENT_READ)
+            self._start(1)
+            self._supervise(signals)
+        return self._status
+
+    def _supervise(self, signals: socket.socket) -> None:
+        """Do what is to be done until no worker is left."""
         while self._children or self._due:
             for key, _ in self._selector.select(self._wait()):
                 if key.data is None:
@@ -118,7 +127,6 @@ class Supervisor:
             for number in [n for n, when in self._due.items() if now >= when]:
                 del self._due[number]
                 self._start(number)
-        return self._status
 
     def _wait(self) -> float | None:
         """The seconds until a worker is started again."""
