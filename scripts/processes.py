@@ -5,6 +5,7 @@ it, and listens on a port that was free a moment before.
 """
 
 import json
+import re
 import secrets
 import socket
 import subprocess
@@ -39,6 +40,10 @@ _SECONDS_TO_STOP = 15.0  # an endpoint takes ten at most
 _SECONDS_TO_ANSWER = 60.0  # any command
 
 
+OWN_ERRORS = re.compile(r"^\S+ critical |Traceback|ResourceWarning", re.MULTILINE)
+"""What a program of ours says where it has a mistake."""
+
+
 class ProcessError(Exception):
     """A process did not do what it should; `str()` says what it said."""
 
@@ -65,10 +70,15 @@ class Endpoint:
 
     @contextmanager
     def running(self) -> Iterator[subprocess.Popen[str]]:
-        """Run the daemon; it may still be starting."""
+        """Run the daemon; it may still be starting.
+
+        Raises `ProcessError` at the end if it has logged an error of its own.
+        """
         command = [*self.within, str(PROGRAM), "run", "-c", str(self.configuration)]
+        before = self.log.stat().st_size if self.log.exists() else 0
         with running(command, self.log) as process:
             yield process
+        _check(f"the log of {self.name}", self.log.read_bytes()[before:].decode())
 
     def ask(self, command: str, *arguments: str) -> list[dict[str, Any]]:
         """The lines that a command prints with `--json`.
@@ -104,14 +114,22 @@ def parse_answer(
 def homeserver(
     *arguments: str, within: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end."""
-    return subprocess.run(
+    """Run the program to its end; raises `ProcessError` for an error of its own."""
+    done = subprocess.run(
         [*within, str(PROGRAM), *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=_SECONDS_TO_ANSWER,
     )
+    _check(f"`homeserver {arguments[0]}`", done.stderr)
+    return done
+
+
+def _check(what: str, said: str) -> None:
+    """Raise `ProcessError` if a program of ours has said that it has a mistake."""
+    if OWN_ERRORS.search(said):
+        raise ProcessError(f"an error of our own in {what}:\n{said}")
 
 
 def make_endpoint(

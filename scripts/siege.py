@@ -10,7 +10,6 @@ certificates, addresses, the texts of refusals, clocks) are tested elsewhere.
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from scripts.benchmarks.usage import cpu_seconds, resident_megabytes
 from scripts.processes import (
     AT_HOME,
     LOOPBACK,
+    OWN_ERRORS,
     Endpoint,
     ProcessError,
     first_line,
@@ -41,8 +41,6 @@ STORE_MEGABYTES = 100.0
 BODIES_MEGABYTES = 271.0
 
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
-
-_TRACEBACK = re.compile(r"^\S+ critical |Traceback", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def siege(folder: Path, options: argparse.Namespace, stack: ExitStack) -> int:
     problems += [
         f"logged by {each.name}: {line[0]}"
         for each in (alpha, beta)
-        for line in _TRACEBACK.finditer(each.log.read_text())
+        for line in OWN_ERRORS.finditer(each.log.read_text())
     ][:10]
     for problem in problems:
         print(problem, file=sys.stderr)

@@ -13,6 +13,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.logged_errors import LoggedErrors
 from tests.support.postgres_server import PostgresDatabase, Server, fast_server
+from tests.support.printed_errors import PrintedErrors
 
 # What Hypothesis remembers of a run goes with it: no file is left behind.
 _home = TemporaryDirectory(prefix="hypothesis-")
@@ -48,8 +49,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let each error in Twisted's log fail its test."""
+    """Let each error of ours fail the test that caused it."""
     config.pluginmanager.register(LoggedErrors(), "logged-errors")
+    config.pluginmanager.register(PrintedErrors(), "printed-errors")
+    # Python leaves these out; `Endpoint.running` looks for them.
+    os.environ["PYTHONWARNINGS"] = "default::ResourceWarning"
+
+
+def pytest_unconfigure() -> None:
+    """Leave no file."""
+    _home.cleanup()
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -175,8 +175,8 @@ class UsageTests(TestCase):
 
     def test_children(self) -> None:
         """What a child takes is the parent's too."""
-        burn = "import time; end = time.process_time; print(flush=True)\n"
-        burn += "while end() < 0.2: pass\nprint(flush=True); input()"
+        burn = "import sys, time; end = time.process_time; print(flush=True)\n"
+        burn += "while end() < 0.2: pass\nprint(flush=True); sys.stdin.read()"
         before = cpu_seconds(os.getpid())
         with subprocess.Popen(
             [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE

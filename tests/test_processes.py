@@ -1,0 +1,70 @@
+"""A process of ours that has a mistake fails the test that started it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scripts import processes
+from scripts.processes import Endpoint, ProcessError, first_line
+from tests.support.tables import cases
+
+# What it says on standard error is in its folder.
+PROGRAM = """#!/bin/sh
+cat "${0%/*}/said" >&2
+echo ready
+test "$1" != run || exec cat
+"""
+
+MISTAKES = [
+    ("an error", "2026-11-30T12:00:00+0000 critical internal error"),
+    ("a traceback", "  Traceback (most recent call last):"),
+    ("a traceback in JSON", '{"message": "", "traceback": "Traceback (most'),
+    ("a socket that is left open", "a.py:1: ResourceWarning: unclosed <socket.socket"),
+]
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    """An endpoint whose processes run that program."""
+    program = tmp_path / "program"
+    program.write_text(PROGRAM)
+    program.chmod(0o700)
+    monkeypatch.setattr(processes, "PROGRAM", program)
+    return Endpoint(tmp_path, "a.test", 0)
+
+
+def run(endpoint: Endpoint, said: str) -> None:
+    """Run the daemon and a command."""
+    (endpoint.folder / "said").write_text(f"{said}\n")
+    with endpoint.running() as process:
+        first_line(process)
+
+
+@cases("said", MISTAKES)
+def test_a_mistake_of_a_daemon(endpoint: Endpoint, said: str) -> None:
+    """The end of the process tells what is in the log, and the next one is for itself.
+
+    An error inside of the context is not hidden by it.
+    """
+    with pytest.raises(ProcessError, match=re.escape(f"a.test:\n{said}")):
+        run(endpoint, said)
+    run(endpoint, "2026-11-30T12:00:00+0000 error there is no such file")
+    with pytest.raises(KeyError), endpoint.running() as process:
+        (endpoint.folder / "said").write_text(said)
+        first_line(process)
+        raise KeyError
+
+
+@cases("said", MISTAKES)
+def test_a_mistake_of_a_command(endpoint: Endpoint, said: str) -> None:
+    """A command that falls over is no refusal of it."""
+    (endpoint.folder / "said").write_text(said)
+    with pytest.raises(ProcessError, match=r"of our own in `homeserver keys`:\n"):
+        endpoint.call("keys")
+
+
+def test_no_mistake(endpoint: Endpoint) -> None:
+    """What a command says is in its answer."""
+    (endpoint.folder / "said").write_text("error: there is no such name")
+    assert endpoint.call("keys").stderr == "error: there is no such name"
