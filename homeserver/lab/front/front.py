@@ -145,8 +145,10 @@ class Front(Protocol):
         if self._slow is not None:
             self._slow.stopProducing()
         if self._inside is not None:
-            is_ours = self._cut is not None and self._cut.is_over
-            self._inside.connectionLost(Failure(_Cut(_BY_RULE)) if is_ours else reason)
+            if self._cut is not None and self._cut.is_over:
+                fault = "close-after" if self._cut.closes else "stall"
+                reason = Failure(_Cut(f"{_BY_RULE}: {fault}"))
+            self._inside.connectionLost(reason)
 
     def _look(self) -> None:
         """Go on, once the ClientHello is complete."""

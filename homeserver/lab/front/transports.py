@@ -39,7 +39,9 @@ class CutTransport(_Wrapped):
     def __init__(self, inside: Any, limit: int, *, closes: bool) -> None:
         super().__init__(inside)
         self._left = limit
-        self._closes = closes
+        self.closes = closes
+        """Whether it closes then."""
+
         self.is_over = False
         """Whether it has sent all that it may send."""
 
@@ -51,7 +53,7 @@ class CutTransport(_Wrapped):
         self._left -= len(data)
         if self._left <= 0:
             self.is_over = True
-            if self._closes:
+            if self.closes:
                 self._inside.unregisterProducer()
                 self._inside.loseConnection()
 
