@@ -204,12 +204,14 @@ def _seconds(name: str, text: bytes) -> float:
     except ValueError:
         seconds = -1.0
     if not seconds >= 0.0:  # not "nan" either, which would wait for ever
-        raise InvalidParam(f"`{name}` is not a number of seconds: {quote(text)}")
+        raise InvalidParam(
+            f"`{name}` is {quote(text)}, not a number of seconds from 0 on"
+        )
     return seconds
 
 
 def integer(what: str, text: bytes) -> int:
-    """A number that fits into 64 bits, which 18 digits do."""
+    """A number that is not negative and fits into 64 bits, which 18 digits do."""
     if not (text.isdigit() and len(text) <= 18):
-        raise InvalidParam(f"{what} is not a number: {quote(text)}")
+        raise InvalidParam(f"{what} is {quote(text)}, not a whole number from 0 on")
     return int(text)

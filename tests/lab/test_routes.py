@@ -207,7 +207,7 @@ def test_a_certificate_for_a_server_under_test(panel: Panel) -> None:
 BAD: list[tuple[str, str, Any, str]] = [
     ("GET", "/v1/exchanges?sever=a.test", None, "did you mean 'server'?"),
     ("GET", "/v1/exchanges?kind=requests", None, "did you mean 'request'?"),
-    ("GET", "/v1/exchanges?wait=-1", None, "`wait` is not a number of seconds"),
+    ("GET", "/v1/exchanges?wait=-1", None, "not a number of seconds"),
     ("GET", "/v1/exchanges.har?limit=1", None, "no query parameter 'limit' here"),
     ("POST", "/v1/expect", {}, "the body lacks `match`"),
     ("POST", "/v1/expect", {"match": {"sever": "a"}}, "`match` has no member 'sever'"),
