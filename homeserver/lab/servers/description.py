@@ -139,7 +139,7 @@ class ServerView(Struct, frozen=True):
     dns: list[Record]
     note: Annotated[
         str | UnsetType,
-        Meta(description="Who finds it, where its name is not below the zone."),
+        Meta(description="Who finds it, where not everyone does."),
     ] = UNSET
 
 

@@ -36,9 +36,15 @@ class Names:
                 return name
 
 
-def note_on(name: ServerName, zone: str) -> str | UnsetType:
-    """Who finds a server by its name, where that is not everyone."""
+def note_on(name: ServerName, zone: str, listen: SocketAddress) -> str | UnsetType:
+    """Who finds a server that listens there by its name, where that is not everyone."""
     host = name.host
+    if name.port not in {None, listen.port, *usual_ports(listen)}:
+        return (
+            f"others connect to port {name.port}, and it listens at {listen}: "
+            "unreachable unless something forwards that port; with "
+            '`"listen": "own"` it listens there'
+        )
     if name.is_ip or host == "localhost" or host.endswith(f".{zone}"):
         return UNSET
     return (

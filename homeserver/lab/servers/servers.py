@@ -98,7 +98,12 @@ class LabServers:
         if found is None:
             shown = server.view(self._ground.authority)
             found = self._views[server.name] = replace(
-                shown, note=note_on(server.name, self._ground.zone.apex)
+                shown,
+                note=note_on(
+                    server.name,
+                    self._ground.zone.apex,
+                    SocketAddress.parse(shown.listen),
+                ),
             )
         return found
 
