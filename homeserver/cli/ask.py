@@ -149,6 +149,8 @@ def _drop(client: ControlClient, name: ServerName, *entry: str) -> None:
     """Drop one queued entry of a peer, or all, and print how many that were."""
     reply = client.delete("v1", "send", name.name, *entry)
     number = as_integer(reply["dropped"], "`dropped`")
+    if not number:
+        client.get("v1", "peers", name.name)  # an unknown one is a failure
     print(f"dropped: {render.count(number, 'entry', 'entries')} for {name}")
 
 

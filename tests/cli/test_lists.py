@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.canned_control import CannedControl
-from tests.support.commands import run
+from tests.support.commands import failed, run
 
 
 def test_one_entry(path: Path) -> None:
@@ -39,3 +39,14 @@ def test_pages(
     asked = [request for request, _, _ in control.asked]
     after = [str(following) for _, following in pages[:-1]]
     assert all(f"after={x}" in y for x, y in zip(after, asked[1:], strict=True))
+
+
+def test_nothing_to_drop(path: Path, control: CannedControl) -> None:
+    """The empty queue of a peer is no failure, and an unknown peer is one."""
+    control.answers["DELETE /v1/send/b.test"] = 200, {"dropped": 0}
+    done = run("peers", "-c", path, "--drop-all", "b.test")
+    assert (done.exit_code, done.stdout) == (0, "dropped: 0 entries for b.test\n")
+    unknown = {"errcode": "M_NOT_FOUND", "error": "nothing is known of b.test"}
+    control.answers["GET /v1/peers/b.test"] = 404, unknown
+    done = run("peers", "-c", path, "--drop-all", "b.test")
+    assert failed(done) == (1, "nothing is known of b.test\n")
