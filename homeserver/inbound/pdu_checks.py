@@ -150,8 +150,14 @@ class PduChecker:
         hints = await self._diagnoses.of_event(
             candidate.pdu, room_version, cause.client
         )
-        said = as_sentence(hints[:_MAX_HINTS])
-        return replace(verdict, verdict=verdict.verdict + said)
+        said = verdict.verdict
+        reason = said.partition(": ")[2]
+        if reason and hints and hints[0].text.startswith(reason):
+            # It says the same again, and for which room version it is so.
+            said = said.removesuffix(reason) + hints[0].text
+            hints = hints[1:]
+        said += as_sentence(hints[:_MAX_HINTS])
+        return replace(verdict, verdict=said)
 
     async def _try_versions(
         self,
