@@ -191,7 +191,7 @@ def test_signatures_hold(lab: Lab) -> None:
 
 
 def test_each_fault_is_met_by_a_client_of_others() -> None:
-    """No fault is left out of these tests, or of that of rooms."""
+    """No fault is left out of these tests, or of those of rooms and policy servers."""
     folder = Path(__file__).parent
     files = (
         "test_unusual_answers.py",
@@ -200,6 +200,7 @@ def test_each_fault_is_met_by_a_client_of_others() -> None:
         "test_connection_faults.py",
         "test_dns_faults.py",
         "../lab/test_room_faults.py",
+        "../lab/test_policy_faults.py",
     )
     text = "".join((folder / each).read_text("utf-8") for each in files)
     assert [name for name in FAULTS if f'"{name}"' not in text] == []
