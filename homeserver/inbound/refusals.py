@@ -28,6 +28,10 @@ from homeserver.storage.refusals import RecordedRefusal, Refusal, RefusalStore
 # Of a request whose hints are to be found when an operator asks.
 _MAX_EVIDENCE_BYTES = 16 * 1024
 
+# Each server asks this first of a name without a port, and 404 says that the name
+# delegates to no other one.
+_WELL_KNOWN = "/.well-known/matrix/server"
+
 _MAX_PATH = 500  # characters; our paths have about sixty
 _MAX_ERROR = 1000  # characters; a reply has about as many
 
@@ -120,7 +124,8 @@ class Refusals:
         if exchange.reason is not None:
             return
         exchange.reason = _reason(exchange)
-        if not self._queue.has_room(self):
+        is_answer = exchange.reason == "not_found" and exchange.route == _WELL_KNOWN
+        if is_answer or not self._queue.has_room(self):
             return
         self._queue.add(
             self,

@@ -101,7 +101,6 @@ class RefusalTests(SynchronousTestCase):
         line = f"Authorization: {self.good()}"
         ask(site, "GET", "/_matrix/federation/v9/x?secret=1", [line])
         ask(site, "GET", SEND)
-        ask(site, "GET", "/.well-known/matrix/server")
         ask(site, "PUT", SEND, [line, "Content-Length: 99999999"])
         self.assertEqual(
             [
@@ -111,11 +110,17 @@ class RefusalTests(SynchronousTestCase):
             [
                 (404, "M_UNRECOGNIZED", "unknown_path", "them.example"),
                 (405, "M_UNRECOGNIZED", "method_not_allowed", None),
-                (404, "M_NOT_FOUND", "not_found", None),
                 (413, "M_TOO_LARGE", "too_large", None),
             ],
         )
         self.assertEqual(self.known()[0]["path"], "/_matrix/federation/v9/x")
+
+    def test_a_name_that_does_not_delegate(self) -> None:
+        """That there is no delegation is an answer, and no refusal."""
+        ask(self.endpoint.site, "GET", "/.well-known/matrix/server")
+        self.assertEqual(self.known(), [])
+        ask(self.endpoint.site, "PUT", "/.well-known/matrix/server")
+        self.assertEqual([each["status"] for each in self.known()], [405])
 
     def test_internal_errors(self) -> None:
         """A failure of ours is remembered without its cause."""
