@@ -15,9 +15,6 @@ from scripts.processes import LOOPBACK, free_ports, make_endpoint, running
 
 TOP = Path(__file__).parent.parent.parent
 
-# A service of docker-compose.yml, and the address that it has.
-_ADDRESS = re.compile(r"^  (\w+):\n(?:.+\n)+?        ipv4_address: (\S+)", re.MULTILINE)
-
 # Tells of each call, and does what the test has put into the file of its first word.
 COMPOSE = """\
 #!/bin/sh

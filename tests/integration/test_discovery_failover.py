@@ -13,7 +13,6 @@ from tests.support.real_discovery import certify, discovering
 from tests.support.recording_peers import http
 from tests.support.tls_servers import TlsServer, listening
 
-KEYS = "/_matrix/key/v2/server"
 CLOSE = http(b"{}", headers="Connection: close\r\n")
 
 

@@ -5,7 +5,6 @@ from tests.support.manual_sender import (
     ALPHA,
     BETA,
     FIRST_RETRY,
-    MAX_RETRY,
     UNREACHABLE,
     SenderTestCase,
 )
@@ -17,13 +16,6 @@ class PathTests(SenderTestCase):
     def answer(self, status: int, errcode: str | None) -> None:
         """Let the last call be answered so."""
         self.calls[-1].fail(Refused(ALPHA, status, errcode, ""))
-
-    def next_slash(self) -> bool:
-        """Whether the path of a next transaction begins with a slash at its end."""
-        self.clock.advance(MAX_RETRY)
-        self.calls[-1].acknowledge()
-        self.enqueue()
-        return self.calls[-1].slash
 
     def test_what_leads_to_the_other_form(self) -> None:
         """A 400 that knows no route leads to a slash; from there, a 404 leads back."""
