@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.support.logged_errors import LoggedErrors
@@ -19,8 +19,13 @@ from tests.support.printed_errors import PrintedErrors
 _home = TemporaryDirectory(prefix="hypothesis-")
 set_hypothesis_home_dir(_home.name)
 
-# Machines are shared: how long one example takes says nothing.
-settings.register_profile("shared", deadline=None, database=None)
+# Machines are shared: how long examples take says nothing.
+settings.register_profile(
+    "shared",
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("shared")
 
 # A shell lets a command in the background ignore SIGINT, and so would all processes
