@@ -45,8 +45,9 @@ class ClientProtocol(_newclient.HTTP11ClientProtocol):
 
     def request(self, request: ClientRequest) -> Deferred[IResponse]:
         """Send a request; its response, once its head has come."""
+        had = self._parser
         asked: Deferred[IResponse] = super().request(request)
-        if self.received is not None and self._parser is not None:
+        if self.received is not None and self._parser not in {None, had}:
             _keep_headers(self._parser, self.received)
         return asked
 
@@ -54,15 +55,17 @@ class ClientProtocol(_newclient.HTTP11ClientProtocol):
 def _keep_headers(
     parser: _newclient.HTTPClientParser, kept: list[tuple[str, str]]
 ) -> None:
-    receive = parser.headerReceived
+    begin, receive = parser.statusReceived, parser.headerReceived
+
+    def begin_head(status: bytes) -> None:
+        kept.clear()  # what is there came with an interim response
+        begin(status)
 
     def keep(name: bytes, value: bytes) -> None:
-        tables = parser.headers, parser.connHeaders
-        if not any([*table.getAllRawHeaders()] for table in tables):
-            kept.clear()  # what is there came with an interim response
         kept.append((name.decode("latin-1"), value.decode("latin-1")))
         receive(name, value)
 
+    parser.statusReceived = begin_head  # type: ignore[method-assign]
     parser.headerReceived = keep  # type: ignore[method-assign]
 
 

@@ -43,7 +43,7 @@ NAMES: list[tuple[type, str]] = [
     (_newclient.HTTP11ClientProtocol, "QUIESCENT"),
     (_newclient.HTTP11ClientProtocol, "_parser"),
     (_newclient.HTTPParser, "headerReceived"),
-    (_newclient.HTTPParser, "connHeaders"),
+    (_newclient.HTTPClientParser, "statusReceived"),
 ]
 
 
@@ -94,3 +94,29 @@ def test_headers_of_a_response() -> None:
         ("Connection", "close"),
         ("X-odd", "2"),
     ]
+
+
+def test_headers_of_an_interim_response_alone() -> None:
+    """A response without headers has none, whatever came before it."""
+    client = ClientProtocol()
+    client.makeConnection(StringTransport())
+    client.received = kept = list[tuple[str, str]]()
+    request = ClientRequest(b"GET", b"/", Headers({"Host": ["a.test"]}), None)
+    client.request(request)
+    client.dataReceived(b"HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n")
+    assert kept == [("Link", "a")]
+    client.dataReceived(b"HTTP/1.1 200 OK\r\n\r\n")
+    assert kept == []
+
+
+def test_many_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To keep one more takes no look at all before it, however many there are."""
+    client = ClientProtocol()
+    client.makeConnection(StringTransport())
+    client.received = kept = list[tuple[str, str]]()
+    request = ClientRequest(b"GET", b"/", Headers({"Host": ["a.test"]}), None)
+    client.request(request)
+    monkeypatch.delattr(Headers, "getAllRawHeaders")
+    lines = [b"X-%d: 1\r\n" % number for number in range(20_000)]
+    client.dataReceived(b"HTTP/1.1 200 OK\r\n" + b"".join(lines))
+    assert len(kept) == len(lines) - 1  # the last one may go on in the next line
