@@ -44,7 +44,7 @@ class Addresses:
                 f"{shared} is the only address of ours: a target on this machine can "
                 "use others, by --listen 127.0.0.1:8448"
             )
-        problem: OSError | None = None
+        problem: str | None = None
         for _ in range(_ATTEMPTS):
             numbers = [secrets.randbelow(253) + 2 for _ in range(3)]
             host = ".".join(map(str, (127, *numbers)))
@@ -55,7 +55,7 @@ class Addresses:
                 with socket.create_server((host, DEFAULT_PORT)):
                     return host
             except OSError as why:
-                problem = why
+                problem = why.strerror
         raise NotTestable(f"no address of 127.0.0.0/8 has a free port 8448: {problem}")
 
     def by_ipv6(self) -> SocketAddress:

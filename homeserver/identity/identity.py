@@ -13,6 +13,7 @@ from msgspec import Struct
 from nacl.signing import SigningKey as NaclSigningKey
 
 from homeserver.config.values import Config, ConfigError, OldKey, ServerConfig
+from homeserver.net.system_errors import in_words
 from homeserver.net.tls.certificate import Certificate, load_certificate
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName, parse_key_id
@@ -67,7 +68,7 @@ def load(path: Path, config: ServerConfig) -> Identity:
     try:
         signing_keys = _load_signing_keys(config.signing.key)
     except (OSError, ValueError) as error:
-        problems.append(f"signing.key: {config.signing.key}: {error}")
+        problems.append(f"signing.key: {config.signing.key}: {in_words(error)}")
     for old in config.signing.old_keys:
         try:
             old_keys.append(_parse_old_key(old))
@@ -80,7 +81,9 @@ def load(path: Path, config: ServerConfig) -> Identity:
     ]
     try:
         certificate = load_certificate(config.tls.certificate, config.tls.private_key)
-    except (OSError, ValueError, UnsupportedAlgorithm) as error:
+    except OSError as error:
+        problems.append(f"tls: {error.filename}: {in_words(error)}")
+    except (ValueError, UnsupportedAlgorithm) as error:
         problems.append(f"tls: {error}")
     if certificate is None or problems:
         raise ConfigError(path, problems)

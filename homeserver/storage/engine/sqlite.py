@@ -4,8 +4,7 @@ In WAL mode a commit appends to the log (`-wal`), and a reader does not wait for
 writer. A commit over a connection of `connect` syncs the log (`synchronous = FULL`), so
 it is on the disk when it returns, even after a power cut. A commit over a connection of
 `connect_for_shortcut` only writes to the log. The log is one sequence of commits, and
-a sync covers the whole file: any sync, as that of the next full commit, covers the
-earlier ones too.
+a sync of it covers all before that, whoever has made them.
 
 Rules: a file that is not the one that was opened first is not touched. A log whose sync
 failed is not trusted again by this process.
@@ -115,7 +114,9 @@ class SqliteConnection(Connection):
             _sync(self._log)
         except OSError as error:
             self._file.distrust()
-            raise StoreUnavailable(f"{self._name}-wal is not synced: {error}") from None
+            raise StoreUnavailable(
+                f"{self._name}-wal is not synced: {in_words(error)}"
+            ) from None
         self.check()
 
     def touch(self) -> None:
@@ -137,7 +138,8 @@ class SqliteConnection(Connection):
         """As `Connection.close`."""
         self.connection.close()
         if self._log is not None:
-            os.close(self._log)
+            with contextlib.suppress(OSError):
+                os.close(self._log)
             self._log = None
 
     def _explain(self, error: sqlite3.Error) -> Exception:
