@@ -14,4 +14,7 @@ def in_words(problem: BaseException) -> str:
         return problem.strerror
     if getattr(problem, "osError", None) is not None and any(problem.args):
         return str(problem.args[0])  # of a ConnectError
+    if len(problem.args) > 1 and str(problem) == str(problem.args):
+        # Its text would be that of a tuple, as of Twisted's InvalidAddressError.
+        return ": ".join(map(str, problem.args))
     return str(problem) or type(problem).__name__

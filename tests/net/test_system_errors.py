@@ -21,6 +21,7 @@ ROWS: list[tuple[BaseException, str]] = [
     (OSError("in its own words"), "in its own words"),
     (ValueError("odd"), "odd"),
     (EOFError(), "EOFError"),
+    (error.InvalidAddressError("foo", "not an address"), "foo: not an address"),
 ]
 
 

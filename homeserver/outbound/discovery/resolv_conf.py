@@ -2,13 +2,15 @@
 
 Rules: the file is read when the servers are asked for, at most once a minute. There is
 no timer, which would keep whatever asks. A file that cannot be read changes nothing.
-Without a name server in it, and without the file, the machine is its own name server.
+A word that is no IP address is no name server. Without one in it, and without the
+file, the machine is its own name server.
 
 Specification: resolv.conf(5).
 """
 
 from collections.abc import Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
@@ -50,5 +52,14 @@ class ResolvConf:
         return [
             (words[1], dns.PORT)
             for words in lines
-            if words[:1] == ["nameserver"] and len(words) > 1
+            if words[:1] == ["nameserver"] and len(words) > 1 and _is_ip(words[1])
         ]
+
+
+def _is_ip(word: str) -> bool:
+    """Whether a word is an IP address; one of IPv6 may have a zone."""
+    try:
+        ip_address(word)
+    except ValueError:
+        return False
+    return True

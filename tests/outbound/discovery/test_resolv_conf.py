@@ -43,6 +43,17 @@ def path(tmp_path: Path) -> Path:
             [("192.0.2.1", 53)],
         ),
         (
+            "no address in its line",
+            b"nameserver foo\nnameserver 192.0.2.2#c\nnameserver 192.0.2.1\n",
+            [("192.0.2.1", 53)],
+        ),
+        ("no address at all", b"nameserver foo\n", MACHINE),
+        (
+            "a zone, which the system takes",
+            b"nameserver fe80::1%lo\n",
+            [("fe80::1%lo", 53)],
+        ),
+        (
             "a comment that is no text",
             b"# \xff\nnameserver 192.0.2.1\n",
             [("192.0.2.1", 53)],
