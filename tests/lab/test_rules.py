@@ -8,10 +8,12 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from homeserver.control.openapi import build_document
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.router import Route
 from homeserver.lab.record.match import Match
+from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.rules.rules import ALL, Rules
 from homeserver.lab.seed import Seed
@@ -239,6 +241,16 @@ def test_a_bad_rule_is_refused(do: dict[str, object], why: str) -> None:
     """The error names the fault, and what its argument may be."""
     with pytest.raises(ProtocolError, match=why):
         Server().rules.add("a.test", RuleBody(do))
+
+
+@pytest.mark.parametrize("name", ["RuleBody", "RuleView"])
+def test_each_choice_of_matches_is_described(name: str) -> None:
+    """The page of the control API says what each member leaves alone."""
+    routes = rule_routes(Rules(Clock(), Random(1), Keys()), lambda name: name)
+    document: Any = build_document(routes)
+    members = document["components"]["schemas"][name]["properties"]
+    for member in ("times", "skip", "every", "chance", "also"):
+        assert members[member].get("description"), member
 
 
 def test_rules_are_bounded() -> None:

@@ -34,7 +34,9 @@ class RuleView(Struct, frozen=True):
     every: Annotated[
         int | UnsetType, Meta(description="It acts on one match of this number.")
     ] = UNSET
-    chance: float | UnsetType = UNSET
+    chance: Annotated[
+        float | UnsetType, Meta(description="The probability that it acts.")
+    ] = UNSET
     also: Annotated[
         bool | UnsetType, Meta(description="Whether later rules act as well.")
     ] = UNSET

@@ -40,7 +40,9 @@ class RuleBody(Struct, frozen=True, forbid_unknown_fields=True):
     every: Annotated[
         int, Meta(ge=1, description="It acts on one match of this number.")
     ] = 1
-    chance: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    chance: Annotated[
+        float, Meta(ge=0, le=1, description="The probability that it acts.")
+    ] = 1.0
     also: Annotated[bool, Meta(description="Whether later rules act as well.")] = False
 
     def check(self) -> Mapping[str, object]:
