@@ -70,7 +70,7 @@ class ReportBook:
         checks = [
             *_sighting_checks(self._observed.sightings.get(name)),
             *_peer_checks(peer, now_ts, behaviour.rejected),
-            *_mistake_checks(judgements),
+            *_mistake_checks(list(filter(None, judgements.values()))),
             *_request_checks(self._observed.counts.of(name)),
             *_transaction_checks(behaviour),
             *_refusal_checks(refused),
@@ -158,10 +158,10 @@ def _peer_checks(
         yield CheckView("rejections", "failed", text, rejected)
 
 
-def _mistake_checks(judgements: Mapping[str, Judgement]) -> Iterator[CheckView]:
+def _mistake_checks(judgements: Sequence[Judgement]) -> Iterator[CheckView]:
     """How it answered transactions of ours that are wrong on purpose."""
-    right = [each for each in judgements.values() if each.as_expected is True]
-    wrong = [each for each in judgements.values() if each.as_expected is False]
+    right = [each for each in judgements if each.as_expected is True]
+    wrong = [each for each in judgements if each.as_expected is False]
     as_right = "answered as by a right server"
     if right:
         text = _said(len(right), "wrong transaction", "of ours ", as_right)

@@ -68,13 +68,16 @@ class Spoiler(Protocol):
     def judge(
         self, own: ServerName, destination: ServerName, txn_id: str
     ) -> Judgement | None:
-        """What came of a plan; None without one."""
+        """What came of a plan; None without one, or if nothing is known to be right."""
         ...
 
     def judgements(
         self, own: ServerName, destination: ServerName
-    ) -> Mapping[str, Judgement]:
-        """What came of all plans for a server, by the IDs of their transactions."""
+    ) -> Mapping[str, Judgement | None]:
+        """What came of all plans for a server, by the IDs of their transactions.
+
+        As `judge`, None where nothing is known to be right.
+        """
         ...
 
     def client(self, own: ServerName, client: FederationClient) -> TransactionClient:

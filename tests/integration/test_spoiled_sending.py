@@ -151,28 +151,56 @@ def test_the_command(lab: Lab) -> None:
     assert (done.returncode, done.stderr) == (1, "not as expected: it was delivered\n")
 
 
+def outcomes(lab: Lab, ours: Server, theirs: Server) -> dict[str, tuple[str, int]]:
+    """The checks of the report of one server on another."""
+    steps = ("v1", "servers", ours.name, "report", theirs.name)
+    checks = lab.link.call("GET", *steps)["checks"]
+    return {each["name"]: (each["outcome"], each["count"]) for each in checks}
+
+
 def test_the_report(lab: Lab) -> None:
     """A report blames no server for refusing what is wrong on purpose."""
     ours, theirs = lab.servers(2)
-
-    def outcomes() -> dict[str, tuple[str, int]]:
-        steps = ("v1", "servers", ours.name, "report", theirs.name)
-        checks = lab.link.call("GET", *steps)["checks"]
-        return {each["name"]: (each["outcome"], each["count"]) for each in checks}
-
     sent(ours, theirs, "signature")
     sent(ours, theirs, "no-destination")
-    found = outcomes()
+    found = outcomes(lab, ours, theirs)
     assert "rejections" not in found
     assert found["mistakes on purpose"] == ("passed", 2)
     rule = {"do": {"http.status": 403}, "times": 1}
     lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)
     sent(ours, theirs, "no-destination")
-    found = outcomes()
+    found = outcomes(lab, ours, theirs)
     assert "rejections" not in found
     assert found["mistakes on purpose"] == ("passed", 2)
     assert found["mistakes on purpose, answered wrongly"] == ("failed", 1)
     rule["do"] = {"http.status": 413}
     lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)
     ours.send(theirs.name, edus=[EDU])
-    assert outcomes()["rejections"] == ("failed", 1)
+    assert outcomes(lab, ours, theirs)["rejections"] == ("failed", 1)
+
+
+OMITTED = {"omit": ["destination"]}
+
+
+@pytest.mark.parametrize(
+    ("sign", "do"),
+    [
+        (None, {"http.delay": 0}),  # it is refused, before a rule acts
+        (OMITTED, {"http.delay": 0}),
+        (OMITTED, {"http.status": 200}),
+        (OMITTED, {"http.status": 500}),
+        (OMITTED, {"http.drop-request": True}),
+    ],
+)
+def test_the_report_on_what_is_signed(
+    lab: Lab, sign: dict[str, list[str]] | None, do: dict[str, object]
+) -> None:
+    """It says neither right nor wrong of an answer to what is only signed wrongly."""
+    ours, theirs = lab.servers(2)
+    rule = {"do": do, "match": {"method": "PUT"}}
+    lab.link.call("POST", "v1", "servers", theirs.name, "rules", content=rule)
+    ours.send(theirs.name, edus=[EDU], sign=sign, wait=0)
+    ours.expect(direction="out", method="PUT")
+    found = outcomes(lab, ours, theirs).keys()
+    mistakes = {"mistakes on purpose", "mistakes on purpose, answered wrongly"}
+    assert not {"rejections", *mistakes} & found

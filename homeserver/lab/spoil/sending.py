@@ -6,7 +6,7 @@ does not ask for another attempt. Plans are in memory: what is still queued when
 process ends is sent without its mistakes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -82,6 +82,15 @@ class _Plan:
         self.rights = spoil(draft, body.spoil)
         return draft
 
+    @property
+    def judgement(self) -> Judgement | None:
+        """What came of it; None where nothing is known to be right.
+
+        That is so of a transaction whose only mistake is what is signed.
+        """
+        texts = [right.text for right in (*self.rights, *self.repeated)]
+        return Judgement(texts, self.as_expected) if texts else None
+
     def judge(self, status: int, reply: object, draft: Draft) -> None:
         """Note an answer."""
         rights = [*self.rights, *self.repeated]
@@ -126,16 +135,14 @@ class SpoiledSending:
     ) -> Judgement | None:
         """As `Spoiler`."""
         plan = self._plans.get((own, destination, txn_id))
-        if plan is None or not plan.submission.spoil:
-            return None
-        return Judgement(_texts([*plan.rights, *plan.repeated]), plan.as_expected)
+        return None if plan is None else plan.judgement
 
     def judgements(
         self, own: ServerName, destination: ServerName
-    ) -> Mapping[str, Judgement]:
+    ) -> Mapping[str, Judgement | None]:
         """As `Spoiler`."""
         return {
-            txn_id: Judgement(_texts([*plan.rights, *plan.repeated]), plan.as_expected)
+            txn_id: plan.judgement
             for (mine, other, txn_id), plan in self._plans.items()
             if (mine, other) == (own, destination)
         }
@@ -149,10 +156,6 @@ class SpoiledSending:
     ) -> _Plan | None:
         """The plan for a transaction."""
         return self._plans.get((own, destination, txn_id))
-
-
-def _texts(rights: Sequence[Right]) -> list[str]:
-    return [right.text for right in rights]
 
 
 class _Client:
