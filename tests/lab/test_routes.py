@@ -141,6 +141,26 @@ def test_an_expectation_is_met(panel: Panel) -> None:
     assert [each["id"] for each in json.loads(answer.body)["matched"]] == [1, 4]
 
 
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("expect", {"match": {"method": "POST"}, "never": True}),
+        ("expect", {"match": {"method": "POST"}}),
+        ("quiet", {}),
+    ],
+)
+def test_a_wait_that_the_end_cuts_short(
+    panel: Panel, route: str, body: dict[str, object]
+) -> None:
+    """503 says that nothing is decided."""
+    connection = panel.begin("POST", f"/v1/{route}", body)
+    assert connection.answers() == []
+    panel.record.end_waits()
+    [answer] = connection.answers()
+    assert answer.status == 503
+    assert "the process ends before" in str(answer.json["error"])
+
+
 def test_a_missed_expectation_says_what_was_nearest(panel: Panel) -> None:
     """408 has the nearest exchanges, and in what they differ."""
     body = {"match": {"server": "b.test", "status": 200}, "within": 3}

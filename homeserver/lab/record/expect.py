@@ -1,7 +1,8 @@
 """Waiting for what a test expects, and for silence.
 
 Rules: what is in the record already counts, so that a test may ask late. An expectation
-that is not met names the exchanges that were nearest to it, and in what they differ.
+that is not met names the exchanges that were nearest to it, and in what they differ. A
+wait that ends with the process is neither met nor missed.
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.record.match import Difference, Match
-from homeserver.lab.record.record import Record
+from homeserver.lab.record.record import CutShort, Record
 
 _MAX_NEAREST = 5  # a reader compares no more
 
@@ -53,7 +53,10 @@ class Expectation(Struct, frozen=True):
 
 
 async def expect(record: Record, wanted: Expectation) -> Outcome:
-    """Wait until an expectation is met, or cannot be met any more."""
+    """Wait until an expectation is met, or cannot be met any more.
+
+    Raises `CutShort`.
+    """
     matched = list(record.find(wanted.match, wanted.after))
     enough = 1 if wanted.never else wanted.count
     if len(matched) < enough and wanted.within > 0:
@@ -66,6 +69,8 @@ async def expect(record: Record, wanted: Expectation) -> Outcome:
                     seen.callback(None)
 
         await record.wait(seen, look, wanted.within)
+        if record.is_over and len(matched) < enough:
+            raise CutShort
     is_met = not matched if wanted.never else len(matched) >= enough
     if is_met or wanted.never:
         return Outcome(is_met, matched)
@@ -101,6 +106,7 @@ async def quiet(
 
     `servers` are the names of ours that count, all of them if there are none. Returns
     how long that took, and None if it did not happen `within` so many seconds.
+    Raises `CutShort`.
     """
     began = last = clock.seconds()
 
@@ -109,12 +115,10 @@ async def quiet(
         if entry.is_at(servers):
             last = clock.seconds()
 
-    end_watch = record.watch(look)
-    try:
-        while (left := last + seconds - clock.seconds()) > 0:
-            if clock.seconds() + left > began + within:
-                return None
-            await deferLater(clock, left)
-    finally:
-        end_watch()
+    while (left := last + seconds - clock.seconds()) > 0:
+        if clock.seconds() + left > began + within:
+            return None
+        await record.wait(Deferred(), look, left)
+        if record.is_over:
+            raise CutShort
     return clock.seconds() - began

@@ -18,6 +18,7 @@ from homeserver.lab.record.match import Match
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
 from homeserver.net.time_limit import within
+from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
 
 MAX_ENTRIES = 20_000  # twice of what the page has to show without a pause
@@ -27,6 +28,15 @@ _EVERYTHING = Match()
 
 Watch = Callable[[Entry], object]
 """Sees each exchange as it is recorded."""
+
+
+class CutShort(ProtocolError):
+    """The process ends before what is waited for is decided."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("the process ends before what you wait for is decided")
 
 
 class Record:
@@ -124,8 +134,16 @@ class Record:
 
         await self.wait(seen, look, seconds)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the process ends, so that nobody waits any more."""
+        return self._is_over
+
     async def wait(self, seen: Deferred[None], watch: Watch, seconds: float) -> bool:
-        """Wait until `watch` fires `seen`, for so long at most; whether it did."""
+        """Wait until `watch` fires `seen`, for so long at most; whether it did.
+
+        It ends with the process (`is_over`), too.
+        """
         if self._is_over:
             return False
         end_watch = self.watch(watch)

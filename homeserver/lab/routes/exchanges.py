@@ -21,7 +21,7 @@ from homeserver.lab.record.expect import Expectation, Outcome, expect, quiet
 from homeserver.lab.record.har import build_har
 from homeserver.lab.record.journal import encode_line
 from homeserver.lab.record.match import Difference, Match
-from homeserver.lab.record.record import Record
+from homeserver.lab.record.record import CutShort, Record
 from homeserver.lab.record.views import (
     ExchangeDetails,
     ExchangeView,
@@ -244,8 +244,20 @@ def _waiting_routes(
         return view_reply(Noisy([view(entry) for entry in arrived]), status=408)
 
     return [
-        route("POST", "/v1/expect", expected, instead={408: Missed}),
-        route("POST", "/v1/quiet", silent, errors=(NotFound,), instead={408: Noisy}),
+        route(
+            "POST",
+            "/v1/expect",
+            expected,
+            errors=(CutShort,),
+            instead={408: Missed},
+        ),
+        route(
+            "POST",
+            "/v1/quiet",
+            silent,
+            errors=(NotFound, CutShort),
+            instead={408: Noisy},
+        ),
     ]
 
 

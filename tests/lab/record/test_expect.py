@@ -1,11 +1,13 @@
 """Expectations of exchanges, and of silence, as a test waits for them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from homeserver.lab.record.expect import Expectation, Outcome, expect, quiet
 from homeserver.lab.record.match import Match
+from homeserver.lab.record.record import CutShort
 from tests.support.exchanges import exchange
 from tests.support.lab_records import PDUS, Waiting
 
@@ -157,6 +159,40 @@ def test_a_noisy_server_is_not_waited_for_for_ever() -> None:
     waiting.clock.advance(1)
     assert waiting.results == [None]
     assert waiting.watches == 0
+
+
+WAITS: dict[str, Callable[[Waiting], object]] = {
+    "expected": lambda it: expect(it.record, Expectation(Match(), 2)),
+    "never": lambda it: expect(it.record, Expectation(Match(status=500), never=True)),
+    "quiet": lambda it: quiet(it.record, it.clock, 2, 30),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_the_end_of_the_process_decides_nothing(wait: str) -> None:
+    """A wait that is cut short is neither met nor missed, and none begins later."""
+    waiting = Waiting()
+    waiting.record.add(exchange())
+    waiting.start(WAITS[wait](waiting))
+    assert waiting.results == []
+    waiting.record.end_waits()
+    waiting.start(WAITS[wait](waiting))
+    assert [failure.type for failure in waiting.results] == [CutShort, CutShort]
+    assert waiting.watches == 0
+
+
+def test_what_is_decided_outlives_the_process() -> None:
+    """What has happened when the process ends is told, and so is what has not yet."""
+    waiting = Waiting()
+    waiting.record.add(exchange())
+    waiting.record.end_waits()
+    for wanted in (
+        Expectation(Match()),
+        Expectation(Match(), never=True),
+        Expectation(Match(status=500), within=0, never=True),
+    ):
+        waiting.start(expect(waiting.record, wanted))
+    assert [outcome.is_met for outcome in waiting.results] == [True, False, True]
 
 
 def test_near_misses_at_the_wanted_server_are_found_in_a_crowd() -> None:
