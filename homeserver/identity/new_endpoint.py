@@ -1,12 +1,14 @@
 """The files of a new endpoint: configuration, signing key, certificate, token.
 
 Rules: nothing that exists is ever overwritten, and files with secrets are created with
-access for their owner alone.
+access for their owner alone. Where one cannot be written, those written before it are
+removed: a certificate without its key would stop the next attempt.
 """
 
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from homeserver.identity.new_file import write_new
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
@@ -98,7 +101,8 @@ def create(directory: Path, settings: Settings) -> list[Path]:
 def complete(directory: Path, settings: Settings) -> list[Path]:
     """Write the missing files of an endpoint into `directory`; returns their paths.
 
-    Existing keys, certificates and tokens are kept.
+    Existing keys, certificates and tokens are kept. Raises `OSError` if one cannot be
+    written; then none is.
     """
     certificate, private_key = _build_certificate(settings.server_name)
     contents = {
@@ -113,10 +117,11 @@ def complete(directory: Path, settings: Settings) -> list[Path]:
         directory / name for name in _FILES if not os.path.lexists(directory / name)
     ]
     # The configuration is written last: the files that it names exist by then.
-    for path in reversed(missing):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        with os.fdopen(os.open(path, flags, _FILES[path.name]), "wb") as file:
-            file.write(contents[path.name])
+    with ExitStack() as on_failure:
+        for path in reversed(missing):
+            write_new(path, contents[path.name], _FILES[path.name])
+            on_failure.callback(path.unlink, missing_ok=True)
+        on_failure.pop_all()
     return missing
 
 

@@ -5,7 +5,6 @@ the lab. With one, a lab that is started again has the same seed, and so the sam
 authority.
 """
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from homeserver.config.values import ConfigError
+from homeserver.identity.new_file import write_new
 from homeserver.lab.seed import Seed
 
 
@@ -57,22 +57,23 @@ class Folder:
         be read or kept.
         """
         file = self.path / "seed"
+        if text == "":
+            raise ConfigError(file, ["--seed: it is empty; leave it out for a new one"])
         with _usable(file):
             kept = file.read_text("utf-8") if file.exists() else None
+        if kept == "":
+            raise ConfigError(
+                file, ["--data: it is empty; remove it, and a new seed is kept there"]
+            )
         if kept is not None and text not in {None, kept}:
             raise ConfigError(
                 file, ["--seed: another one is kept here; choose another --data"]
             )
-        seed = (
-            Seed.random() if kept is None and text is None else Seed(kept or text or "")
-        )
+        given = kept or text
+        seed = Seed.random() if given is None else Seed(given)
         if not self._is_temporary and kept is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with (
-                _usable(file),
-                os.fdopen(os.open(file, flags, 0o600), "w") as writing,
-            ):
-                writing.write(seed.text)
+            with _usable(file):
+                write_new(file, seed.text.encode())
         return seed
 
     def write_authorities(self, own: str, others: Sequence[Path]) -> None:

@@ -18,6 +18,7 @@ from homeserver.config import reader
 from homeserver.identity import identity, new_endpoint
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import ServerName
+from tests.support.full_disk import full_disk
 
 LISTEN = SocketAddress("0.0.0.0", 8448)
 CONTROL = SocketAddress("127.0.0.1", 8008)
@@ -289,6 +290,25 @@ def test_a_link_is_not_followed(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileExistsError, match=f"{name} is there already"):
         create(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+# Nothing can be written, the token alone, or all before the certificate.
+@pytest.mark.parametrize("size", [0, 100, 300])
+def test_a_full_disk(tmp_path: Path, size: int) -> None:
+    """No file is left that would stop the next attempt, or be trusted by it."""
+    with full_disk(size), pytest.raises(OSError, match="File too large"):
+        create(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    create(tmp_path)
+
+
+def test_a_full_disk_beside_a_file(tmp_path: Path) -> None:
+    """A file that was there stays, where the others cannot be written."""
+    (tmp_path / "signing.key").write_text("precious")
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        new_endpoint.complete(tmp_path, settings())
+    assert [path.name for path in tmp_path.iterdir()] == ["signing.key"]
+    assert (tmp_path / "signing.key").read_text() == "precious"
 
 
 def test_what_else_is_there_stays(tmp_path: Path) -> None:

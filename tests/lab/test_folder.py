@@ -6,6 +6,7 @@ import pytest
 
 from homeserver.config.values import ConfigError
 from homeserver.lab.folder import Folder
+from tests.support.full_disk import full_disk
 
 
 def use(data: Path, *, trust: tuple[Path, ...] = (), seed: str | None = None) -> None:
@@ -34,6 +35,28 @@ def test_a_seed_that_cannot_be_kept(tmp_path: Path) -> None:
     """A seed of the command line may have bytes that are no text."""
     with pytest.raises(ConfigError, match=r"/seed: --data: it is not text in UTF-8$"):
         use(tmp_path, seed="\udcff")
+
+
+def test_a_seed_on_a_full_disk(tmp_path: Path) -> None:
+    """No part of it is left, which the next start would use."""
+    with full_disk(), pytest.raises(ConfigError, match=r"/seed: .*File too large$"):
+        use(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    use(tmp_path)
+
+
+def test_an_empty_seed_that_is_kept(tmp_path: Path) -> None:
+    """Keys would follow from nothing; the sentence says what to do."""
+    (tmp_path / "seed").touch()
+    with pytest.raises(ConfigError, match=r"/seed: .*it is empty; remove it"):
+        use(tmp_path)
+
+
+def test_an_empty_seed_that_is_given(tmp_path: Path) -> None:
+    """It would be kept, and refused at the next start."""
+    with pytest.raises(ConfigError, match="--seed: it is empty; leave it out"):
+        use(tmp_path, seed="")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
