@@ -8,14 +8,13 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TextIO, cast
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 from homeserver.cli.options import fail
-
-# A full disk, a quota, a limit on the size of files, and a disk that fails.
-_UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+from homeserver.net.system_errors import in_words
 
 
 @contextmanager
@@ -38,24 +37,61 @@ def misuse_in_one_line() -> Iterator[None]:
         fail(2, text if text.endswith("?") else f"{text}; see {path} --help")
 
 
+class _NotWritten(OSError):
+    """Standard output cannot be written."""
+
+
+class _Output:
+    """Standard output, whose errors are told from those of other files."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As `TextIO`; raises `_NotWritten`."""
+        with _marked():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        """As `TextIO`; raises `_NotWritten`."""
+        with _marked():
+            self._stream.flush()
+
+
+@contextmanager
+def _marked() -> Iterator[None]:
+    try:
+        yield
+    except OSError as problem:
+        raise _NotWritten(problem.errno, in_words(problem)) from None
+
+
 @contextmanager
 def written_output() -> Iterator[None]:
     """End the command with a line where what it prints cannot be written.
 
     Whoever reads it may have read enough, though: nothing is said then.
     """
+    stream = sys.stdout
+    if stream is None:  # it is closed
+        yield
+        return
+    output = cast("TextIO", _Output(stream))
+    sys.stdout = output
     try:
         try:
             yield
         finally:
-            if sys.stdout is not None:  # it may be closed
-                sys.stdout.flush()
-    except OSError as problem:
-        # That of a file has its name.
-        if problem.filename or problem.errno not in {*_UNWRITTEN, errno.EPIPE}:
-            raise
+            output.flush()
+    except _NotWritten as problem:
         # What is left cannot be written at the end of Python, either.
         sys.stdout = None
         if problem.errno == errno.EPIPE:
             sys.exit(1)
         fail(1, f"standard output cannot be written: {problem.strerror}")
+    finally:
+        if sys.stdout is output:
+            sys.stdout = stream

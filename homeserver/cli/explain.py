@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 import click
 from msgspec import to_builtins
 
-from homeserver.cli.options import fail, json_option, parsed
+from homeserver.cli.options import fail, json_option, parsed, read_file
 from homeserver.protocol.diagnosis.explanation import Explanation, Given
 from homeserver.protocol.diagnosis.explanation import explain as explain_material
 from homeserver.protocol.diagnosis.material import MAX_BYTES, read_keys, read_material
@@ -133,7 +133,7 @@ def explain(  # noqa: PLR0913 - an argument for each option
 
 def _read(file: BinaryIO, read: Callable[[bytes], _T]) -> _T:
     try:
-        return read(file.read(MAX_BYTES + 1))
+        return read(read_file(file, MAX_BYTES + 1))
     except ProtocolError as problem:
         fail(2, f"{printable(file.name)}: {problem}")
 
@@ -173,7 +173,7 @@ def _explain_room(
     as_json: bool,
 ) -> None:
     try:
-        room = room_file.read(file.read(room_file.MAX_BYTES + 1), named)
+        room = room_file.read(read_file(file, room_file.MAX_BYTES + 1), named)
         result, nodes = explanation.explain(room, _chosen(room, chosen))
     except ProtocolError as problem:
         fail(2, f"{printable(file.name)}: {problem}")

@@ -152,7 +152,10 @@ def _given_token(file: Path | None) -> str | None:
     if file is None:
         text, where = os.environ.get(_TOKEN_VARIABLE), _TOKEN_VARIABLE
     else:
-        text, where = file.read_text("utf-8", "replace"), str(file)
+        try:
+            text, where = file.read_text("utf-8", "replace"), str(file)
+        except OSError as problem:
+            fail(2, f"{file} cannot be read: {problem.strerror}")
     if text is None:
         return None
     token = text.strip()

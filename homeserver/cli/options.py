@@ -7,7 +7,7 @@ configuration) and exit status 2. A failed operation is exit status 1.
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import click
 from msgspec import ValidationError, convert
@@ -16,7 +16,8 @@ from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError, HostName
 from homeserver.lab.options import DEFAULT_ZONE
 from homeserver.net.addresses import AddressRange, SocketAddress
-from homeserver.protocol.errors import ProtocolError
+from homeserver.net.system_errors import in_words
+from homeserver.protocol.errors import ProtocolError, printable
 from homeserver.protocol.identifiers import ServerName
 
 config_option = click.option(
@@ -190,6 +191,14 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in options.items()
         if value not in (None, ())
     }
+
+
+def read_file(file: BinaryIO, most: int = -1) -> bytes:
+    """The bytes of an opened file, at most some, or exit with what prevents it."""
+    try:
+        return file.read(most)
+    except OSError as problem:
+        fail(2, f"{printable(file.name)} cannot be read: {in_words(problem)}")
 
 
 def load(path: Path, *, reads_files: bool = True) -> Config:

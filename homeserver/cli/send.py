@@ -14,7 +14,7 @@ import click
 
 from homeserver.cli import render
 from homeserver.cli.daemon import Daemon, asking_options
-from homeserver.cli.options import fail, parse_queue_id, parsed
+from homeserver.cli.options import fail, parse_queue_id, parsed, read_file
 from homeserver.cli.times import now_ts
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient
 from homeserver.protocol.canonical_json import (
@@ -244,7 +244,7 @@ def _content(
     """The content to send, with that of FILE; raises `ProtocolError`."""
     content: Json = {}
     if file is not None:
-        content = _read(file.name, file.read(), parse_object)
+        content = _read(file.name, read_file(file), parse_object)
     if room_version is not None:
         in_file = content.setdefault("room_version", room_version)
         if in_file != room_version:
