@@ -147,6 +147,8 @@ class Exchange(Struct):
     """Why the exchange failed, as a code; None if it did not."""
 
     errcode: str | None = None
+    """Of the response, if it is an error that has one."""
+
     error: str | None = None
     """Why the exchange failed, as a sentence."""
 
@@ -196,7 +198,8 @@ class Exchange(Struct):
         if self.peer is not None:
             who = f" of {self.peer}" + ("" if self.is_proven else " (not proven)")
         gone = " (client disconnected)" if self.is_gone else ""
-        why = "" if self.error is None else f": {self.errcode}: {self.error}"
+        code = "" if self.errcode is None else f": {self.errcode}"
+        why = "" if self.error is None else f"{code}: {self.error}"
         return (
             f"{self.listener}: {self.method} {self.path}{who} at {self.address}: "
             f"{self.status} in {seconds} s{gone}{verdict}{why}"

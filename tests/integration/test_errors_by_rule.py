@@ -41,6 +41,10 @@ FAULTS: dict[str, tuple[dict[str, object], tuple[str, str, str]]] = {
         {"http.drop-request": True},
         ("rule", "M_UNKNOWN", "a rule of the lab: http.drop-request"),
     ),
+    "body without a code": (
+        {"http.status": 400, "http.body": {"error": "none"}},
+        ("rule", "M_UNKNOWN", "a rule of the lab: http.body, http.status"),
+    ),
     "body that is no JSON": (
         {"http.status": 400, "http.bad-json": True},
         ("rule", "M_UNKNOWN", "a rule of the lab: http.bad-json, http.status"),
@@ -57,8 +61,33 @@ def test_error_of_a_fault(lab: Lab, case: str) -> None:
     peer.request(ours.name, SEND, method="PUT", content=EMPTY)
     [exchange] = lab.expect(server=ours.name, direction="in", route="*/send/*")
     assert (exchange.json["reason"], exchange.json["error"]) == expected[::2]
+    assert exchange.json.get("errcode") == (None if "body" in case else expected[1])
     assert refused(ours) == [expected]
     assert report(lab, ours, peer)["is_wrong"] is False
+
+
+EVENT = "/_matrix/federation/v1/event/$none"
+
+CODES: list[tuple[dict[str, object], str | None]] = [
+    ({"http.errcode": "M_FOO"}, "M_FOO"),
+    ({"vary.white-space": True}, "M_NOT_FOUND"),
+    ({"http.delay": 0}, "M_NOT_FOUND"),
+    ({"http.bad-json": True}, None),
+    ({"http.body": {"error": "none"}}, None),
+    ({"http.body": {"errcode": 1}}, None),
+]
+
+
+@pytest.mark.parametrize(("do", "code"), CODES)
+def test_code_of_an_answer(lab: Lab, do: dict[str, object], code: str | None) -> None:
+    """The record has the code that was sent; that of the request is listed, too."""
+    ours, peer = lab.server(), lab.server()
+    put(lab, ours, do)
+    peer.request(ours.name, EVENT)
+    [exchange] = lab.expect(server=ours.name, direction="in", route="*/event/*")
+    assert (exchange.status, exchange.json.get("errcode")) == (404, code)
+    [listed] = [each for each in ours.refused() if each["path"] == EVENT]
+    assert (listed["reason"], listed["errcode"]) == ("content", "M_NOT_FOUND")
 
 
 def test_error_of_the_request(lab: Lab) -> None:

@@ -32,6 +32,8 @@ def test_inbound_line() -> None:
         "federation: PUT /a of them.example (not proven) at 192.0.2.1: 401 in "
         "0.1235 s (client disconnected): M_UNAUTHORIZED: no"
     )
+    exchange = Exchange(method="GET", path="/", status=404, error="no")
+    assert str(exchange) == ": GET / at : 404 in 0.0 s: no"
     exchange = Exchange(listener="control", method="GET", path="/", status=200)
     assert str(exchange) == "control: GET / at : 200 in 0.0 s"
 

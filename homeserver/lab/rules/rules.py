@@ -172,8 +172,10 @@ class Rules:
                     go_on = _wrapped(fault, argument, go_on, case)
                     acting.insert(0, name)
         reply = await go_on()
+        if reply is not own:
+            request.exchange.errcode = _errcode(reply)
         if _is_error(reply) and (own is None or not _is_error(own)):
-            _explain(request.exchange, reply, acting)
+            _explain(request.exchange, acting)
         return reply
 
 
@@ -181,15 +183,21 @@ def _is_error(reply: Reply) -> bool:
     return reply.status >= 400
 
 
-def _explain(exchange: Exchange, reply: Reply, faults: Sequence[str]) -> None:
-    """Say in an exchange that faults made its error, not the request."""
-    exchange.is_by_rule = True
-    exchange.error = "a rule of the lab: " + ", ".join(faults)
+def _errcode(reply: Reply) -> str | None:
+    """The code in the body of an error, as it is sent; None if it has none."""
+    if not _is_error(reply):
+        return None
     try:
         errcode = parse_object(reply.body).get("errcode")
     except ProtocolError:
-        errcode = None
-    exchange.errcode = errcode if isinstance(errcode, str) else "M_UNKNOWN"
+        return None
+    return errcode if isinstance(errcode, str) else None
+
+
+def _explain(exchange: Exchange, faults: Sequence[str]) -> None:
+    """Say in an exchange that faults made its error, not the request."""
+    exchange.is_by_rule = True
+    exchange.error = "a rule of the lab: " + ", ".join(faults)
 
 
 def _wrapped(
