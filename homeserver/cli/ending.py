@@ -1,40 +1,16 @@
-"""How a command ends that was used wrongly, or whose output cannot be written.
+"""How a command ends whose output cannot be written.
 
 Rules: as in `main`.
 """
 
 import errno
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-import click
-from click.exceptions import NoArgsIsHelpError
-
 from homeserver.cli.options import fail
 from homeserver.net.system_errors import in_words
-
-
-@contextmanager
-def misuse_in_one_line() -> Iterator[None]:
-    """End the command with a line where it was used wrongly.
-
-    A group of commands without arguments still shows its help.
-    """
-    try:
-        yield
-    except NoArgsIsHelpError:
-        raise
-    except click.UsageError as problem:
-        text = " ".join(problem.format_message().split()).rstrip(".")
-        text = text[:1].lower() + text[1:]
-        text = re.sub(
-            r"\. \(?Did (you mean) (one of: )?([^?]*\?)\)?", r"; did \1 \3", text
-        )
-        path = problem.ctx.command_path if problem.ctx else "homeserver"
-        fail(2, text if text.endswith("?") else f"{text}; see {path} --help")
 
 
 class _NotWritten(OSError):

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, asking_options, daemon_options
+from homeserver.cli.group import Group
 from homeserver.cli.options import given
 from homeserver.control.client import ControlClient
 from homeserver.protocol.errors import printable
@@ -36,7 +37,9 @@ def _show(rule: Any, *, as_json: bool) -> None:
     print(json.dumps(rule) if as_json else printable(text))
 
 
-@click.group(short_help="Make a lab's servers answer wrongly; add, list, remove.")
+@click.group(
+    cls=Group, short_help="Make a lab's servers answer wrongly; add, list, remove."
+)
 def fault() -> None:
     """Make servers of a lab answer wrongly, until the fault is removed.
 

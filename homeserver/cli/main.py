@@ -17,7 +17,8 @@ from typing import Any
 import click
 
 from homeserver import __version__
-from homeserver.cli.ending import misuse_in_one_line, written_output
+from homeserver.cli.ending import written_output
+from homeserver.cli.group import Group
 from homeserver.cli.options import (
     config_option,
     fail,
@@ -28,7 +29,6 @@ from homeserver.cli.options import (
 from homeserver.config.values import Config, ConfigError
 from homeserver.net.addresses import AddressRange, SocketAddress
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.shapes import did_you_mean
 
 # The commands that the daemon does not load, with their modules.
 _MODULES = {
@@ -51,16 +51,8 @@ _MODULES = {
 }
 
 
-class _InOrderOfUse(click.Group):
-    """Commands, listed in the order of their use; a mistake in their use is a line."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        with misuse_in_one_line():
-            return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> object:
-        with misuse_in_one_line():
-            return super().invoke(ctx)
+class _InOrderOfUse(Group):
+    """Commands, listed in the order of their use."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         with written_output():
@@ -75,16 +67,6 @@ class _InOrderOfUse(click.Group):
         module = import_module(f"homeserver.cli.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        known = self.list_commands(ctx)
-        name = args[0]
-        if not name.startswith("-") and name not in known and not ctx.resilient_parsing:
-            meant = did_you_mean(name, known)
-            fail(2, f"no command is called {name!r}{meant or '; see --help'}")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(

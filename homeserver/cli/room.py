@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from homeserver.cli.daemon import Daemon, asking_options
+from homeserver.cli.group import Group
 from homeserver.cli.options import fail, given
 from homeserver.cli.room_history import backfill, events, graph
 from homeserver.cli.room_memberships import invite, invites, join, knock, leave
@@ -20,7 +21,9 @@ _ROOMS = ("v1", "rooms")
 _SECONDS = 60.0  # the state of a large room takes some
 
 
-@click.group(short_help="Make and join rooms, make events in them; show them.")
+@click.group(
+    cls=Group, short_help="Make and join rooms, make events in them; show them."
+)
 def room() -> None:
     """Make and join rooms with a running server, make events in them, and show them.
 

@@ -164,7 +164,7 @@ def test_mistyped_command(word: str, meant: str) -> None:
     """A command that does not exist is one line, with the one that may be meant."""
     result = CliRunner().invoke(main, [word, "-c", "x"], prog_name="homeserver")
     assert (result.exit_code, result.stdout) == (2, "")
-    end = f"; did you mean {meant!r}?" if meant else "; see --help"
+    end = f"; did you mean {meant!r}?" if meant else "; see homeserver --help"
     assert result.stderr == f"no command is called {word!r}{end}\n"
 
 
@@ -214,7 +214,17 @@ MISUSED = [
         ),
     ),
     (["fault", "add"], "missing argument 'FAULT'; see homeserver fault add --help"),
-    (["room", "x"], "no such command 'x'; see homeserver room --help"),
+    (["room", "x"], "no command is called 'x'; see homeserver room --help"),
+    (["room", "jion"], "no command is called 'jion'; did you mean 'join'?"),
+    (["fault", "ad"], "no command is called 'ad'; did you mean 'add'?"),
+    (
+        ["conform", "x", "--only"],
+        "option '--only' requires an argument; see homeserver conform --help",
+    ),
+    (
+        ["room", "graph", "R", "--format"],
+        "option '--format' requires an argument; see homeserver room graph --help",
+    ),
     (["lab", "--seeed"], "no such option '--seeed'; did you mean '--seed'?"),
     (
         ["lab", "--jsn"],
