@@ -59,9 +59,8 @@ def select(
             )
     left = [c for c in chosen if not any(_matches(c, each) for each in skip)]
     if not left:
-        raise UnknownCheck(
-            "no check is left: --skip leaves out all that --only chooses"
-        )
+        whole = "all that --only chooses" if only else "all of them"
+        raise UnknownCheck(f"no check is left: --skip leaves out {whole}")
     return left
 
 

@@ -87,6 +87,15 @@ def test_an_unknown_pattern() -> None:
         select(all_checks(), [], ["NONE"])
 
 
+@pytest.mark.parametrize(
+    ("only", "whole"), [([], "all of them"), (["V"], "all that --only chooses")]
+)
+def test_no_check_is_left(only: list[str], whole: str) -> None:
+    """What is said names the options that were given, and no other."""
+    with pytest.raises(UnknownCheck, match=f"--skip leaves out {whole}$"):
+        select(all_checks(), only, ["*"])
+
+
 def test_prerequisites_come_first() -> None:
     """Each is there once, before what comes after it."""
     known = all_checks()
