@@ -21,7 +21,7 @@ from homeserver.config.values import Config, Limits
 from homeserver.http.arriving import ArrivingBodies, Body
 from homeserver.http.connections import Connections
 from homeserver.http.details import take_request
-from homeserver.http.reply import Reply, error_reply, refusal
+from homeserver.http.reply import Reply, internal_error, refusal
 from homeserver.http.request import Request
 from homeserver.http.responder import respond
 from homeserver.http.router import Route, Router
@@ -222,8 +222,8 @@ class BoundedRequest(Request):
 
     def _fail(self) -> None:
         self._log.failure("internal error")
-        reply = error_reply(500, "M_UNKNOWN", "internal error")
-        self.channel.end_with(reply, self._open_exchange(*self.channel.first_line))
+        exchange = self._open_exchange(*self.channel.first_line)
+        self.channel.end_with(internal_error(exchange), exchange)
 
     def _open_exchange(self, method: bytes, target: bytes) -> Exchange:
         """The exchange of the request, opened when it is first needed."""

@@ -58,6 +58,12 @@ def _headers(problem: ProtocolError) -> dict[str, str]:
     return {}
 
 
+def internal_error(exchange: Exchange) -> Reply:
+    """The reply to a request that failed here, without the reason: the log has it."""
+    exchange.errcode, exchange.error = "M_UNKNOWN", "internal error"
+    return error_reply(500, exchange.errcode, exchange.error)
+
+
 def error_reply(
     status: int, errcode: str, why: str, headers: Mapping[str, str] | None = None
 ) -> Reply:

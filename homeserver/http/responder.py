@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from homeserver.http.details import take_response
-from homeserver.http.reply import SERVER, Reply, error_reply, refusal
+from homeserver.http.reply import SERVER, Reply, error_reply, internal_error, refusal
 from homeserver.http.request import Request
 from homeserver.http.router import Answer
 from homeserver.net.exchange import Exchange
@@ -63,7 +63,7 @@ def _error(exchange: Exchange, problem: Exception) -> Reply:
         return error_reply(503, "M_UNKNOWN", "the store is not available")
     # The log has the reason; the peer gets none.
     _log.failure("internal error", Failure(problem))
-    return error_reply(500, "M_UNKNOWN", "internal error")
+    return internal_error(exchange)
 
 
 def _end(request: Request, exchange: Exchange, reply: Reply) -> None:

@@ -24,6 +24,7 @@ from tests.support.http_connection import (
     request,
     site,
 )
+from tests.support.logged_errors import LoggedErrors
 from tests.support.manual_resource import Desk
 from tests.support.pdus import message
 from tests.support.signed_requests import THEM, UnreachableKeys
@@ -339,3 +340,34 @@ def test_store_that_is_not_available(log: Sequence[LogEvent]) -> None:
     ask(site(at_root(GET=fail)), "GET", "/")
     event = told(log)
     assert (event["status"], event["error"]) == (503, "the disk is full")
+
+
+async def break_down(_: Request) -> Reply:
+    """Fail in a way that nobody has thought of."""
+    raise KeyError
+
+
+class Broken(Desk):
+    """Routes that fail before there is an answer."""
+
+    def judge(self, request: Request) -> None:
+        """Fail."""
+        raise KeyError
+
+
+@pytest.mark.parametrize("root", [at_root(PUT=break_down), Broken()])
+def test_a_failure_of_ours_is_observed(
+    root: Router, logged_errors: LoggedErrors
+) -> None:
+    """It has the code and the text with which it was answered."""
+    records: list[Exchange] = []
+    clock = Clock()
+    request_log = RequestLog("control", Exchanges(clock, records.append))
+    connection = Connection(BoundedSite(root, limits(10), request_log, clock))
+    connection.send(request("PUT", "/", body=b"{}"))
+    [answer] = connection.answers()
+    assert [(each.errcode, each.error) for each in records] == [
+        (answer.json["errcode"], answer.json["error"])
+    ]
+    assert len(logged_errors.flush(KeyError)) == 1
+    connection.lose()
