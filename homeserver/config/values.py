@@ -47,6 +47,13 @@ class ConfigError(Exception):
         self.problems = problems
 
 
+class OptionError(ConfigError):
+    """An option of the command line cannot be used."""
+
+    def __init__(self, option: str, why: str) -> None:
+        super().__init__(Path(option), [why])
+
+
 class OldKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A former signing key; `key` is its public key, in base64."""
 

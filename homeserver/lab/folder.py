@@ -11,27 +11,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
-from homeserver.config.values import ConfigError
+from homeserver.config.values import OptionError
 from homeserver.identity.new_file import write_new
 from homeserver.lab.seed import Seed
 
 
 @contextmanager
 def _usable(file: Path) -> Iterator[None]:
-    """Raises `ConfigError` where a file of the operator's folder cannot be used."""
+    """Raises `OptionError` where a file of the operator's folder cannot be used."""
     try:
         yield
     except OSError as problem:
-        raise ConfigError(file, [f"--data: {problem.strerror}"]) from None
+        raise OptionError("--data", f"{file}: {problem.strerror}") from None
     except UnicodeError:
-        raise ConfigError(file, ["--data: it is not text in UTF-8"]) from None
+        raise OptionError("--data", f"{file}: it is not text in UTF-8") from None
 
 
 class Folder:
     """Where a lab has its files."""
 
     def __init__(self, data: Path | None) -> None:
-        """Raises `ConfigError` if `data` cannot be a folder."""
+        """Raises `OptionError` if `data` cannot be a folder."""
         self._is_temporary = data is None
         if data is None:
             self.path = Path(mkdtemp(prefix="homeserver-lab-"))
@@ -53,21 +53,22 @@ class Folder:
     def seed(self, text: str | None) -> Seed:
         """The seed that is kept here, or a new one, or that of `text`.
 
-        Raises `ConfigError` if another one is kept than is asked for, or if none can
+        Raises `OptionError` if another one is kept than is asked for, or if none can
         be read or kept.
         """
         file = self.path / "seed"
         if text == "":
-            raise ConfigError(file, ["--seed: it is empty; leave it out for a new one"])
+            raise OptionError("--seed", "it is empty; leave it out for a new one")
         with _usable(file):
             kept = file.read_text("utf-8") if file.exists() else None
         if kept == "":
-            raise ConfigError(
-                file, ["--data: it is empty; remove it, and a new seed is kept there"]
+            raise OptionError(
+                "--data",
+                f"{file}: it is empty; remove it, and a new seed is kept there",
             )
         if kept is not None and text not in {None, kept}:
-            raise ConfigError(
-                file, ["--seed: another one is kept here; choose another --data"]
+            raise OptionError(
+                "--seed", f"another one is kept in {file}; choose another --data"
             )
         given = kept or text
         seed = Seed.random() if given is None else Seed(given)
@@ -77,17 +78,21 @@ class Folder:
         return seed
 
     def write_authorities(self, own: str, others: Sequence[Path]) -> None:
-        """Write the root, and it with others; raises `ConfigError`."""
+        """Write the root, and it with others; raises `OptionError`."""
         trusted = [own]
         for other in others:
             try:
                 text = other.read_text("utf-8")
             except OSError as problem:
-                raise ConfigError(other, [f"--trust: {problem.strerror}"]) from None
+                raise OptionError("--trust", f"{other}: {problem.strerror}") from None
             except UnicodeDecodeError:
-                raise ConfigError(other, ["--trust: it is not text in UTF-8"]) from None
+                raise OptionError(
+                    "--trust", f"{other}: it is not text in UTF-8"
+                ) from None
             if "-----BEGIN CERTIFICATE-----" not in text:
-                raise ConfigError(other, ["--trust: it has no PEM certificates in it"])
+                raise OptionError(
+                    "--trust", f"{other}: it has no PEM certificates in it"
+                )
             trusted.append(text)
         for file, certificates in ((self.ca_file, [own]), (self.trusted, trusted)):
             with _usable(file):

@@ -7,7 +7,6 @@ control API that makes servers.
 
 import secrets
 from collections.abc import Awaitable, Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 from twisted.internet.defer import maybeDeferred
@@ -22,7 +21,7 @@ from homeserver.app.listeners import CannotListen, address_of, advised, listen
 from homeserver.app.server import Server
 from homeserver.app.shared import OutgoingHooks, Outside
 from homeserver.app.store import passing_store
-from homeserver.config.values import ConfigError
+from homeserver.config.values import OptionError
 from homeserver.control.each_server import routes_of_each
 from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
@@ -131,9 +130,8 @@ class Lab:
             try:
                 self._journal = Journal(options.record, self.record, self._reactor)
             except OSError as problem:
-                raise ConfigError(
-                    options.record, [f"--record: {problem.strerror}"]
-                ) from None
+                why = f"{options.record}: {problem.strerror}"
+                raise OptionError("--record", why) from None
         dns = self._listen_for_questions(options.dns)
         listening = self._listen(options.listen)
         self._listen_at_usual_ports(listening)
@@ -149,7 +147,7 @@ class Lab:
         try:
             self._control_port = listen(options.control, site, parts.shared)
         except CannotListen as problem:
-            raise _cannot_listen("--control", str(problem)) from None
+            raise OptionError("--control", str(problem)) from None
         control = address_of(options.control, self._control_port)
         await self.endpoint.start()
         self.where = Whereabouts(
@@ -179,7 +177,7 @@ class Lab:
         try:
             return self._parts.listeners.keep(where)
         except CannotListen as problem:
-            raise _cannot_listen("--listen", str(problem)) from None
+            raise OptionError("--listen", str(problem)) from None
 
     def _listen_at_usual_ports(self, listening: SocketAddress) -> None:
         """Listen where clients look for documents and fall back to, if we may."""
@@ -194,7 +192,7 @@ class Lab:
             return self._dns.start(where)
         except CannotListenError as problem:
             why = f"{where}: {advised(problem)}"
-            raise _cannot_listen("--dns", why) from None
+            raise OptionError("--dns", why) from None
 
     def _build_control(self, view: LabView) -> BoundedSite:
         parts, shared = self._parts, self._parts.shared
@@ -272,7 +270,3 @@ class Lab:
         exchange.began = answered.began
         exchange.verdict = answered.describe()
         exchange.close()
-
-
-def _cannot_listen(option: str, why: str) -> ConfigError:
-    return ConfigError(Path("lab"), [f"{option}: {why}"])
