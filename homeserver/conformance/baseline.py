@@ -58,9 +58,10 @@ def load(path: Path) -> Mapping[str, Verdict]:
     try:
         report = msgspec.json.decode(path.read_bytes(), type=_EarlierReport)
     except OSError as problem:
-        raise BadBaseline(f"{path}: {problem.strerror}") from None
+        raise BadBaseline(f"--baseline: {path}: {problem.strerror}") from None
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as problem:
-        raise BadBaseline(f"{path} is no report of --format json: {problem}") from None
+        why = f"{path} is no report of --format json: {problem}"
+        raise BadBaseline(f"--baseline: {why}") from None
     return {each.id: each.result for each in report.checks}
 
 
