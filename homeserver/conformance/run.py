@@ -102,6 +102,10 @@ class Conformance:
         finally:
             await lab.stop()
 
+    def close(self) -> None:
+        """Remove the files, which the lab does only if it has started."""
+        self._folder.remove()
+
     def interrupt(self) -> None:
         """Let the checks end now; the report has the results so far."""
         self._is_interrupted = True
@@ -206,7 +210,10 @@ def run(options: ConformOptions, notes: Notes) -> Ended:
         running.addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(start)
-    reactor.run()
+    try:
+        reactor.run()
+    finally:
+        conformance.close()
     for failure in failures:
         raise failure
     return ended[0]

@@ -123,8 +123,12 @@ def test_a_target_that_is_not_there() -> None:
         ["--listen", "192.0.2.1:1"],
     ],
 )
-def test_mistakes_of_the_caller(arguments: list[str]) -> None:
-    """Each is one line on standard error."""
+def test_mistakes_of_the_caller(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is one line on standard error, and leaves no file."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = conform(*arguments)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert list(tmp_path.iterdir()) == []
