@@ -1,5 +1,6 @@
 """What `send` and `peers` tell of what does not go its way."""
 
+import os
 import re
 import signal
 import sqlite3
@@ -169,8 +170,10 @@ def test_interrupted(pair: tuple[Endpoint, Receiver]) -> None:
     receiver.down()
     alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "1")
     words = ["send", "-c", str(alpha.configuration), receiver.name, "--edu", EDU]
+    # An interrupt while Python connects leaves it a socket, of which it would warn.
+    quiet = {**os.environ, "PYTHONWARNINGS": ""}
     with subprocess.Popen(
-        [str(PROGRAM), *words], stderr=subprocess.PIPE, text=True
+        [str(PROGRAM), *words], stderr=subprocess.PIPE, text=True, env=quiet
     ) as waiting:
         assert waiting.stderr is not None
         assert "queued under ID 2" in waiting.stderr.readline()
