@@ -48,7 +48,9 @@ def _breaks(is_meant: Callable[[_Json], object]) -> Fault:
 
 
 def _forbids_pdus(content: _Json) -> None:
-    if any(isinstance(each, dict) and "room_id" in each for each in content["pdus"]):
+    if any(
+        isinstance(each, dict) and "room_id" in each for each in content.get("pdus", ())
+    ):
         raise Forbidden("no such room")
 
 
