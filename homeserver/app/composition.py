@@ -45,7 +45,7 @@ from homeserver.monitoring import summed
 from homeserver.monitoring.reactor_lag import ReactorLag
 from homeserver.monitoring.scrape import Scrape
 from homeserver.net.bounds import Bound
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.canonical_json import encode_base64
 from homeserver.protocol.identifiers import ServerName
 from homeserver.rooms.control_routes import room_control_routes

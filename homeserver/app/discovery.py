@@ -12,7 +12,7 @@ from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.config.values import Config, ConfigError
 from homeserver.net.addresses import AddressPolicy
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.outbound.discovery.name_servers import DnsClient

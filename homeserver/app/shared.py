@@ -44,7 +44,7 @@ from homeserver.net.bounded_map import SharedLimit
 from homeserver.net.bounds import Bound
 from homeserver.net.cache import MAX_ENTRIES
 from homeserver.net.cooperate import Pace
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.server import ServerContexts
 from homeserver.outbound.agent import Depart
 from homeserver.outbound.transport.budget import Budgets

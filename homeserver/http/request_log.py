@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from twisted.logger import Logger, LogLevel
 
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.errors import printable
 
 # Monitoring requests them every few seconds; they are logged at level debug.

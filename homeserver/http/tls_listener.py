@@ -21,7 +21,8 @@ from twisted.python.failure import Failure
 
 from homeserver.http.closing import EndingTls
 from homeserver.http.connections import Connections, Waiting
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.tls.server import ServerTls, connection_of
 from homeserver.net.twisted_private import LaterTls

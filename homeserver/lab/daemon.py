@@ -29,7 +29,7 @@ from homeserver.lab.rules.rules import Rules
 from homeserver.lab.seed import Seed
 from homeserver.lab.spoil.sending import SpoiledSending
 from homeserver.lab.spoil.transmission import Means
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey

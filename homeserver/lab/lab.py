@@ -58,7 +58,7 @@ from homeserver.lab.servers.servers import Ground, LabServers
 from homeserver.lab.spoil.sending import SpoiledSending
 from homeserver.lab.spoil.transmission import Means
 from homeserver.net.addresses import SocketAddress
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.identifiers import ServerName
 
 _FROM_WHERE = (

@@ -22,7 +22,8 @@ from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.right import Right, accepts, is_met, same_as_before
 from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import Means, transmit
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.time_limit import within
 from homeserver.outbound.completion import TRANSPORT_ERRORS
 from homeserver.outbound.transport.connection import describe, text_of

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.outbound.client import FederationClient, Limits
 from homeserver.outbound.remote_error import Refused, read_refusal
 from homeserver.outbound.signed_request import signed_request

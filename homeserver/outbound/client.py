@@ -17,7 +17,8 @@ from twisted.web.http_headers import Headers
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.net.exchange import Exchange, Exchanges, Message
+from homeserver.net.exchange import Exchange, Message
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest

@@ -7,7 +7,8 @@ from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.router import Route, Router
 from homeserver.http.site import BoundedSite
-from homeserver.net.exchange import Details, Exchange, Exchanges
+from homeserver.net.exchange import Details, Exchange
+from homeserver.net.exchanges import Exchanges
 from tests.support.http_connection import Connection, chunked, request, site
 
 PUT = request("PUT", "/a?b=c", ["x-ODD: 1", "X-odd:  2 "], b'{"a":1}')

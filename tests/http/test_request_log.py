@@ -11,7 +11,8 @@ from homeserver.http.request import Request
 from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Answer, Route, Router
 from homeserver.http.site import BoundedSite
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.storage.engine.interface import StoreUnavailable
 from tests.support.federation_side import Endpoint

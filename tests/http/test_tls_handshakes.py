@@ -14,7 +14,8 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.http.tls_listener import BoundedTls
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from tests.support.certificates import issue_for
 from tests.support.http_connection import (
     Connection,

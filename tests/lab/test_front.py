@@ -19,7 +19,7 @@ from homeserver.lab.front.front import Front, Surroundings
 from homeserver.lab.front.transports import CutTransport, SlowTransport
 from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.rules.rules import Rules
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 
 
 def hello(name: str | None = "A.test", *protocols: str) -> bytes:

@@ -8,10 +8,10 @@ from homeserver.net.exchange import (
     NO_ROUTE,
     Direction,
     Exchange,
-    Exchanges,
     Kind,
     Message,
 )
+from homeserver.net.exchanges import Exchanges
 
 
 def test_inbound_line() -> None:

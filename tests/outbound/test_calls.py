@@ -9,7 +9,8 @@ from twisted.web.http_headers import Headers
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import Cause
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.certificate import Certificate
 from homeserver.outbound.agent import OutgoingRequest
 from homeserver.outbound.calls import WHOLE_STATE, Call, FederationCalls

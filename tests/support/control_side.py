@@ -25,7 +25,7 @@ from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.certificate_names import is_ip
 from homeserver.outbound.calls import FederationCalls
 from homeserver.outbound.transport.sightings import InvalidDocument, Sighting

@@ -16,7 +16,8 @@ from twisted.names.error import DNSNameError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.outbound.discovery.dns import DnsLookups
 from homeserver.protocol.discovery import LookupFailed
 from tests.support.dns_records import ScriptedClient, cname

@@ -21,7 +21,8 @@ from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Answer as RouteAnswer
 from homeserver.http.router import Route, Router
 from homeserver.http.site import BoundedSite
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.canonical_json import Json, as_text, parse_object
 
 _HEAD = re.compile(

@@ -15,7 +15,7 @@ from homeserver.lab.routes.rules import rule_routes
 from homeserver.lab.routes.servers import server_routes
 from homeserver.lab.rules.rules import Rules
 from homeserver.lab.servers.servers import LabServers
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 
 
 def lab_table() -> list[ControlRoute]:

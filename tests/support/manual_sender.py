@@ -12,7 +12,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config.values import Sending
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.delivery.attempt import Deliverer

@@ -9,7 +9,8 @@ from OpenSSL import SSL, crypto
 from homeserver.config.values import VerificationMethod
 from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.cause import Cause
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.client import ClientTls
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.discovery.resolver import Resolver

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.net.addresses import AddressPolicy, AddressRange
 from homeserver.net.cause import OURSELVES
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
 from homeserver.outbound.transport.dialer import Dialer, Target

@@ -30,7 +30,8 @@ from homeserver.lab.front.client_hello import ClientHello, parse_client_hello
 from homeserver.lab.front.transports import CutTransport, SlowTransport
 from homeserver.lab.rules.connections import plan_of
 from homeserver.lab.rules.rules import Rules
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.server import Presented, connection_of
 

@@ -16,7 +16,7 @@ from homeserver.lab.authority.authority import Authority
 from homeserver.lab.authority.faults import CERTIFICATE_FAULTS
 from homeserver.lab.front.front import Front, Surroundings
 from homeserver.lab.rules.rules import Rules
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.certificate import Certificate
 from homeserver.protocol.identifiers import ServerName
 

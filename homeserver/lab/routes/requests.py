@@ -14,7 +14,8 @@ from homeserver.control.views import Nothing
 from homeserver.lab.request import RequestView, send_request
 from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.transmission import Means
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.errors import NotFound
 from homeserver.protocol.identifiers import ServerName
 

@@ -19,7 +19,7 @@ from homeserver.lab.servers.description import Change, NewServers, ServerView
 from homeserver.lab.servers.server import LabServer
 from homeserver.lab.servers.servers import LabServers
 from homeserver.lab.spoil.transmission import Means
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.protocol.errors import NotFound, TooLarge
 from homeserver.protocol.identifiers import ServerName
 

@@ -20,7 +20,7 @@ from homeserver.config.values import Sending
 from homeserver.net.back_off import MAX_KEYS, doubled
 from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.cooperate import Pace
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.outbound.client import Delivery
 from homeserver.outbound.delivery.outcome import Attempts, Ended
 from homeserver.outbound.remote_error import Refused

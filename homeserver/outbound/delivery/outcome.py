@@ -15,7 +15,8 @@ from twisted.python.failure import Failure
 
 from homeserver.net.bounded_map import BoundedMap, ByteLimit
 from homeserver.net.bounds import Bound
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.handled import handled
 from homeserver.outbound.client import Delivery
 from homeserver.outbound.remote_error import Refused

@@ -32,7 +32,8 @@ from zope.interface import implementer
 
 from homeserver.net.cache import Cache
 from homeserver.net.cause import Cause
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.handled import handled
 from homeserver.net.networks import domain_of_host
 from homeserver.net.shares import GaveWay, Shares

@@ -31,7 +31,8 @@ from twisted.python.failure import Failure
 
 from homeserver.net.addresses import AddressPolicy
 from homeserver.net.cause import Cause
-from homeserver.net.exchange import Exchange, Exchanges
+from homeserver.net.exchange import Exchange
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.time_limit import within
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.client import Handshake

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.config.values import VerificationMethod
 from homeserver.net.bounded_map import BoundedMap
-from homeserver.net.exchange import Exchanges
+from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.advice import advise
 from homeserver.net.tls.client import Handshake
 from homeserver.net.tls.facts import facts_of
