@@ -18,7 +18,7 @@ class _NotWritten(OSError):
 
 
 class _Output:
-    """Standard output, whose errors are told from those of other files."""
+    """Standard output. Its errors have a class of their own."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -49,7 +49,7 @@ def _marked() -> Iterator[None]:
 def written_output() -> Iterator[None]:
     """End the command with a line where what it prints cannot be written.
 
-    Whoever reads it may have read enough, though: nothing is said then.
+    A reader that closes the pipe is no error of the command, which ends silently.
     """
     stream = sys.stdout
     if stream is None:  # it is closed

@@ -36,7 +36,7 @@ class Observed(Struct, frozen=True):
     sightings: Mapping[ServerName, Sighting]
     counts: RequestCounts
     spoiler: Spoiler | None = None
-    """Knows what came of mistakes on purpose."""
+    """Has the answers of other servers to mistakes on purpose."""
 
 
 class ReportBook:

@@ -68,15 +68,15 @@ class Spoiler(Protocol):
     def judge(
         self, own: ServerName, destination: ServerName, txn_id: str
     ) -> Judgement | None:
-        """What came of a plan; None without one, or if nothing is known to be right."""
+        """The judgement of a plan; None without one, or if no answer is known right."""
         ...
 
     def judgements(
         self, own: ServerName, destination: ServerName
     ) -> Mapping[str, Judgement | None]:
-        """What came of all plans for a server, by the IDs of their transactions.
+        """The judgements of all plans for a server, by the IDs of their transactions.
 
-        As `judge`, None where nothing is known to be right.
+        As of `judge`, one is None where no answer is known as right.
         """
         ...
 
@@ -143,7 +143,7 @@ class Submitter:
             raise
 
     def judged(self, destination: ServerName, entry: EntryView) -> EntryView:
-        """An entry with what came of its mistakes, if it has any."""
+        """An entry with the judgement of its mistakes, if it has any."""
         if self._spoiler is None or entry.txn_id is None:
             return entry
         own = self._identity().server_name

@@ -136,7 +136,7 @@ class Record:
 
     @property
     def is_over(self) -> bool:
-        """Whether the process ends, so that nobody waits any more."""
+        """Whether the process is ending. Each wait returns at once then."""
         return self._is_over
 
     async def wait(self, seen: Deferred[None], watch: Watch, seconds: float) -> bool:

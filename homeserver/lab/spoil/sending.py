@@ -58,7 +58,7 @@ class _Over(Refused):
 
 @dataclass
 class _Plan:
-    """The mistakes of a transaction, and what came of them."""
+    """The mistakes of a transaction, and the answers to them."""
 
     submission: Submission
     rights: list[Right]
@@ -84,9 +84,9 @@ class _Plan:
 
     @property
     def judgement(self) -> Judgement | None:
-        """What came of it; None where nothing is known to be right.
+        """Whether the answers are right; None where no answer is known as right.
 
-        That is so of a transaction whose only mistake is what is signed.
+        No answer is, if the only mistake is in what is signed.
         """
         texts = [right.text for right in (*self.rights, *self.repeated)]
         return Judgement(texts, self.as_expected) if texts else None
