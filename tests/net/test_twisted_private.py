@@ -9,7 +9,12 @@ from twisted.protocols import tls
 from twisted.web import _newclient, http
 from twisted.web.http_headers import Headers
 
-from homeserver.net.twisted_private import ClientProtocol, ClientRequest, is_idle
+from homeserver.net.twisted_private import (
+    ClientProtocol,
+    ClientRequest,
+    RequestNotSent,
+    is_idle,
+)
 from tests.support.http_connection import Connection, request, site
 from tests.support.manual_resource import Desk
 
@@ -107,6 +112,22 @@ def test_headers_of_an_interim_response_alone() -> None:
     assert kept == [("Link", "a")]
     client.dataReceived(b"HTTP/1.1 200 OK\r\n\r\n")
     assert kept == []
+
+
+def test_headers_beside_a_request_that_is_not_sent() -> None:
+    """They go to the request that is under way, once each."""
+    client = ClientProtocol()
+    client.makeConnection(StringTransport())
+    client.received = kept = list[tuple[str, str]]()
+    client.request(ClientRequest(b"GET", b"/", Headers({"Host": ["a.test"]}), None))
+    client.received = other = list[tuple[str, str]]()
+    refused = client.request(
+        ClientRequest(b"GET", b"/", Headers({"Host": ["a.test"]}), None)
+    )
+    refused.addErrback(lambda failure: failure.trap(RequestNotSent))
+    client.dataReceived(b"HTTP/1.1 200 OK\r\nA: 1\r\nContent-Length: 0\r\n\r\n")
+    assert kept == [("A", "1"), ("Content-Length", "0")]
+    assert other == []
 
 
 def test_many_headers(monkeypatch: pytest.MonkeyPatch) -> None:
