@@ -1,7 +1,7 @@
 """Endpoints and name servers as real processes on the loopback interface.
 
 Used by the scripts and by the tests. Every process ends with the context that started
-it, and listens on a port that was free a moment before.
+it.
 """
 
 import json
@@ -11,8 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,17 @@ PROGRAM = Path(sys.executable).with_name("homeserver")
 # is made before a server listens cannot have the server's.
 _PORTS = range(20000, 32768)
 
+# The ports that were given last, by the sockets that keep them from who looks for one.
+_given: deque[socket.socket] = deque()
+
+# Those of the servers of several tests that have not begun to listen.
+_MOST_GIVEN = 64
+
 _SECONDS_TO_START = 30.0  # a slow machine needs two
 _SECONDS_TO_STOP = 15.0  # an endpoint takes ten at most
 _SECONDS_TO_ANSWER = 60.0  # any command
+
+_MOST_SAID = 4_000  # characters of a log in an error
 
 
 OWN_ERRORS = re.compile(r"^\S+ critical |Traceback|ResourceWarning", re.MULTILINE)
@@ -178,7 +187,10 @@ def running_nameserver(
 
 @contextmanager
 def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that ends with the context; its standard error goes to `log`."""
+    """A process that ends with the context; its standard error goes to `log`.
+
+    If it has ended before, a `ProcessError` in the context says what is in `log`.
+    """
     with log.open("a") as errors:
         process = subprocess.Popen(
             command,
@@ -192,6 +204,11 @@ def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
         )
     try:
         yield process
+    except ProcessError as problem:
+        if process.poll() is None:
+            raise
+        said = log.read_text(errors="replace")[-_MOST_SAID:]
+        raise ProcessError(f"{problem}\n{log}:\n{said}") from problem
     finally:
         process.terminate()
         try:
@@ -212,17 +229,33 @@ def first_line(process: subprocess.Popen[str]) -> str:
     line = process.stdout.readline().strip()
     watchdog.cancel()
     if not line:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_SECONDS_TO_STOP)
         raise ProcessError(f"{process.args!r:.200} ended, or took too long to start")
     return line
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that are free at this moment."""
-    ports: list[int] = []
-    with ExitStack() as stack:
-        while len(ports) < count:
-            port = secrets.choice(_PORTS)
-            with suppress(OSError):
-                stack.enter_context(socket.socket()).bind((LOOPBACK, port))
-                ports.append(port)
-    return ports
+    """Ports of the loopback interface that nothing has, and that nobody is given soon.
+
+    A server can listen on them if it sets `SO_REUSEADDR`, as servers do.
+    """
+    return [_give_port() for _ in range(count)]
+
+
+def _give_port() -> int:
+    while True:
+        port = secrets.choice(_PORTS)
+        bound = socket.socket()
+        try:
+            bound.bind((LOOPBACK, port))
+        except OSError:
+            bound.close()
+            continue
+        # From now on it is shared with who sets this too; one who looks does not.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _given.append(bound)
+        # Elsewhere than on Linux, nobody could listen while it is bound.
+        while len(_given) > (_MOST_GIVEN if sys.platform == "linux" else 0):
+            _given.popleft().close()
+        return port

@@ -1,12 +1,20 @@
-"""A process of ours that has a mistake fails the test that started it."""
+"""What is promised to tests about the processes that they start."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
 
 from scripts import processes
-from scripts.processes import Endpoint, ProcessError, first_line
+from scripts.processes import (
+    LOOPBACK,
+    Endpoint,
+    ProcessError,
+    first_line,
+    free_ports,
+    running,
+)
 from tests.support.tables import cases
 
 # What it says on standard error is in its folder.
@@ -68,3 +76,25 @@ def test_no_mistake(endpoint: Endpoint) -> None:
     """What a command says is in its answer."""
     (endpoint.folder / "said").write_text("error: there is no such name")
     assert endpoint.call("keys").stderr == "error: there is no such name"
+
+
+def test_a_process_that_ends_at_once(tmp_path: Path) -> None:
+    """The error has its log, and not that of others, which run."""
+    with (
+        pytest.raises(ProcessError, match=r"ended(?s:.*)b\.log:\nno$") as raised,
+        running(["sh", "-c", "echo yes >&2; cat"], tmp_path / "a.log"),
+        running(["sh", "-c", "echo no >&2; exit 2"], tmp_path / "b.log") as ended,
+    ):
+        first_line(ended)
+    assert "yes" not in str(raised.value)
+
+
+def test_a_port_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until a server listens there, and the server can."""
+    monkeypatch.setattr(processes, "_PORTS", range(20000, 20064))
+    [port] = free_ports(1)
+    others = free_ports(40)
+    assert port not in others
+    assert len(set(others)) == len(others)
+    with socket.create_server((LOOPBACK, port)):
+        assert port not in free_ports(5)
