@@ -14,7 +14,7 @@ from homeserver.net.tls.certificate import Certificate
 from homeserver.outbound.agent import FederationAgent
 from homeserver.outbound.calls import FederationCalls
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.attempts import Attempts
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.transport.connector import Connector
 from homeserver.outbound.transport.verification import Verifier

@@ -17,8 +17,8 @@ from homeserver.identity.local_names import Arrival, LocalNames
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
 from homeserver.net.tls.server import Listening, Presented
-from homeserver.outbound.delivery.attempt import Deliverer
-from homeserver.outbound.delivery.outcome import Attempts, TransactionClient
+from homeserver.outbound.delivery.attempts import Attempts, TransactionClient
+from homeserver.outbound.delivery.deliverer import Deliverer
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.outbox.leases import DestinationLeases

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from homeserver.control.views import EntryView, Submission
 from homeserver.identity.identity import Identity
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.delivery.outcome import TransactionClient
+from homeserver.outbound.delivery.attempts import TransactionClient
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.protocol.canonical_json import (
     Json,

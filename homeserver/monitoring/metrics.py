@@ -22,7 +22,7 @@ from homeserver.keys.key_fetches import FetchResult
 from homeserver.monitoring.registry import Registry
 from homeserver.net.bounds import Bound
 from homeserver.net.exchange import Exchange
-from homeserver.outbound.delivery.outcome import Result
+from homeserver.outbound.delivery.attempts import Result
 from homeserver.outbound.transport.verification import VerificationResult
 from homeserver.protocol.events import edus
 from homeserver.storage.judged_pdus import OUTCOMES

@@ -16,8 +16,8 @@ from homeserver.net.exchange import Exchange
 from homeserver.net.exchanges import Exchanges
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.delivery.attempt import Deliverer
-from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.attempts import Attempts
+from homeserver.outbound.delivery.deliverer import Deliverer
 from homeserver.outbound.delivery.outgoing import Outgoing
 from homeserver.outbound.delivery.sender import Sender
 from homeserver.outbound.remote_error import Refused

@@ -22,7 +22,7 @@ from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import Exchange
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import Delivery, FederationClient
-from homeserver.outbound.delivery.outcome import TransactionClient
+from homeserver.outbound.delivery.attempts import TransactionClient
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import TRANSACTION_ROUTE, transaction_target
 from homeserver.outbound.transport.connection import Response

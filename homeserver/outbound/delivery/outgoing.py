@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from homeserver.net.bounded_map import SharedLimit
 from homeserver.net.cache import MAX_ENTRIES, Cache
-from homeserver.outbound.delivery.outcome import Attempts
+from homeserver.outbound.delivery.attempts import Attempts
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.edus import EPHEMERAL
 from homeserver.protocol.identifiers import ServerName

@@ -20,7 +20,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from homeserver.outbound.delivery.attempt import Deliverer
+from homeserver.outbound.delivery.deliverer import Deliverer
 from homeserver.outbound.delivery.slots import Slots
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
@@ -53,7 +53,7 @@ class Sender:
         `announce` is called with the one of our servers whose queue has changed.
         """
         self._leases = deliverer.leases
-        self._courier = deliverer
+        self._deliverer = deliverer
         self._attempts = deliverer.attempts
         self._serves = serves
         self._announce = announce
@@ -171,7 +171,7 @@ class Sender:
                     await self._leases.release(pending)
                 return
             queue = pending.queue
-            pending = await self._courier.deliver(
+            pending = await self._deliverer.deliver(
                 pending, partial(self._slots.reach, queue)
             )
             self._announce(queue.server_name)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
-from homeserver.outbound.delivery import attempt
+from homeserver.outbound.delivery import deliverer
 from homeserver.outbound.remote_error import Refused
 from homeserver.protocol.canonical_json import Json, as_list, as_object
 from tests.support.manual_sender import (
@@ -50,7 +50,7 @@ class RemarkTests(SenderTestCase):
 
     def test_many_pdus_are_looked_at_in_pieces(self) -> None:
         """Others have their turn while the PDUs of a large transaction are hashed."""
-        self.patch(attempt, "_TURN_SECONDS", -1.0)
+        self.patch(deliverer, "_TURN_SECONDS", -1.0)
         entry = self.enqueue(pdus=3)
         call = self.calls[-1]
         call.acknowledge({"pdus": {"$x": {}}})

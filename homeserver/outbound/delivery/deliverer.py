@@ -22,7 +22,7 @@ from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.cooperate import Pace
 from homeserver.net.exchanges import Exchanges
 from homeserver.outbound.client import Delivery
-from homeserver.outbound.delivery.outcome import Attempts, Ended
+from homeserver.outbound.delivery.attempts import Attempts, Ended
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import transaction_target
 from homeserver.protocol.canonical_json import Json
