@@ -14,10 +14,10 @@ from twisted.python.failure import Failure
 
 from homeserver.conformance.outcome import Late, NoAnswer
 from homeserver.conformance.reply import MAX_BYTES, NotHttp, Reader, Reply
+from homeserver.net.connection_errors import describe
 from homeserver.net.exchange import TlsFacts
 from homeserver.net.time_limit import within
 from homeserver.net.tls.facts import facts_of
-from homeserver.outbound.transport.connection import describe
 from homeserver.outbound.transport.dialer import Dialled
 
 

@@ -25,7 +25,6 @@ from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.client import FederationClient, check_names_connection
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
-from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.sightings import InvalidDocument
 from homeserver.protocol.canonical_json import Json, parse_object
@@ -35,11 +34,17 @@ from homeserver.protocol.diagnosis.resolution import diagnose_resolution
 from homeserver.protocol.discovery import LookupFailed, NotResolvable, Route
 from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.key_documents import KeyDocument, parse_v1, parse_v2
+from homeserver.protocol.key_documents import (
+    V1_PATH,
+    V2_PATH,
+    KeyDocument,
+    parse_v1,
+    parse_v2,
+)
 from homeserver.storage.peers import PeerStore
 
-_V1 = KEY_DOCUMENT_PATH, parse_v1
-_V2 = KEYS_V2_PATH, parse_v2
+_V1 = V1_PATH, parse_v1
+_V2 = V2_PATH, parse_v2
 
 _OF_TIME = frozenset({"document-expired", "document-seconds"})
 

@@ -21,12 +21,12 @@ from twisted.python.failure import Failure
 
 from homeserver.http.closing import EndingTls
 from homeserver.http.connections import Connections, Waiting
+from homeserver.net.connection_errors import describe
 from homeserver.net.exchange import Exchange
 from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.tls.server import ServerTls, connection_of
 from homeserver.net.twisted_private import LaterTls
-from homeserver.outbound.transport.connection import describe
 
 _RECORD_BYTES = 2**14  # RFC 8446, section 5.1
 

@@ -22,11 +22,12 @@ from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.right import Right, accepts, is_met, same_as_before
 from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import Means, transmit
+from homeserver.net.connection_errors import describe
 from homeserver.net.exchange import Exchange
 from homeserver.net.exchanges import Exchanges
 from homeserver.net.time_limit import within
 from homeserver.outbound.completion import TRANSPORT_ERRORS
-from homeserver.outbound.transport.connection import describe, text_of
+from homeserver.outbound.transport.connection import text_of
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
 

@@ -26,19 +26,16 @@ from homeserver.outbound.completion import Send, complete
 from homeserver.outbound.remote_error import Refused, read_refusal, retry_after
 from homeserver.outbound.signed_request import signed_request
 from homeserver.outbound.targets import TRANSACTION_ROUTE, transaction_target
-from homeserver.outbound.transport.connection import (
-    KEY_DOCUMENT_PATH,
-    KEYS_V2_PATH,
-    Response,
-    read_body,
-)
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
+from homeserver.outbound.transport.response import Response, read_body
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import BadJson, Explanation, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import (
     MAX_DOCUMENT_BYTES,
+    V1_PATH,
+    V2_PATH,
     KeyDocument,
     parse_v1,
     parse_v2,
@@ -184,11 +181,11 @@ class FederationClient:
 
         Raises `Unreachable`, `Refused` and `ProtocolError`.
         """
-        return await self._fetch_keys(server_name, KEY_DOCUMENT_PATH, parse_v1, cause)
+        return await self._fetch_keys(server_name, V1_PATH, parse_v1, cause)
 
     async def fetch_keys_v2(self, server_name: ServerName, cause: Cause) -> KeysAnswer:
         """The checked version 2 key document of a server; raises as version 1."""
-        return await self._fetch_keys(server_name, KEYS_V2_PATH, parse_v2, cause)
+        return await self._fetch_keys(server_name, V2_PATH, parse_v2, cause)
 
     async def _fetch_keys(
         self,

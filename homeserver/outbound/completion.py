@@ -14,15 +14,12 @@ from twisted.web.client import (
     ResponseFailed,
 )
 
+from homeserver.net.connection_errors import describe
 from homeserver.net.exchange import Exchange
 from homeserver.net.time_limit import within
 from homeserver.net.twisted_private import RequestNotSent
-from homeserver.outbound.transport.connection import (
-    Response,
-    ResponseTooLarge,
-    describe,
-)
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
+from homeserver.outbound.transport.response import Response, ResponseTooLarge
 from homeserver.protocol.identifiers import ServerName
 
 TRANSPORT_ERRORS = (

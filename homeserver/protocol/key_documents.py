@@ -42,6 +42,9 @@ from homeserver.protocol.signing import (
     signed_bytes,
 )
 
+V1_PATH = "/_matrix/key/v1"
+V2_PATH = "/_matrix/key/v2/server"
+
 MAX_DOCUMENT_BYTES = 64 * 1024  # ten times a certificate and a hundred keys
 
 # "Servers MUST use the lesser of this field and 7 days into the future".

@@ -99,9 +99,7 @@ ROWS: list[Row] = [
     ),
     (
         "another path of keys",
-        patched(
-            {"homeserver.outbound.client.KEYS_V2_PATH": "/_matrix/key/v2/server?v=2"}
-        ),
+        patched({"homeserver.outbound.client.V2_PATH": "/_matrix/key/v2/server?v=2"}),
         {"D46"},
     ),
 ]

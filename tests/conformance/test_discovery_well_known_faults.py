@@ -7,8 +7,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from homeserver.outbound.discovery import well_known
-from homeserver.outbound.transport.connection import Get, Response
+from homeserver.outbound.transport.connection import Get
 from homeserver.outbound.transport.dialer import Target
+from homeserver.outbound.transport.response import Response
 from homeserver.protocol import discovery
 from homeserver.protocol.discovery import (
     Algorithm,

@@ -10,7 +10,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from homeserver.keys.key_fetches import Came, Failed, KeyFetches
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
-from homeserver.outbound.transport.connection import read_body
+from homeserver.outbound.transport.response import read_body
 from homeserver.protocol.canonical_json import parse_object
 from homeserver.protocol.errors import BadJson, Unauthorized
 from homeserver.protocol.identifiers import KeyId, ServerName

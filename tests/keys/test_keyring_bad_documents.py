@@ -17,12 +17,11 @@ from homeserver.net.cause import Cause
 from homeserver.net.exchange import Exchange
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.client import FederationClient
-from homeserver.outbound.transport.connection import KEY_DOCUMENT_PATH, KEYS_V2_PATH
 from homeserver.outbound.transport.connector import VerifiedConnection
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import KeyId, ServerName
-from homeserver.protocol.key_documents import MAX_DOCUMENT_BYTES
+from homeserver.protocol.key_documents import MAX_DOCUMENT_BYTES, V1_PATH, V2_PATH
 from tests.support.bad_key_documents import (
     BAD_DOCUMENTS,
     DOMAIN,
@@ -38,7 +37,7 @@ LINK = VerifiedConnection(
     "192.0.2.1",
     VerifiedPeer(DOMAIN, "certificate", b"\x00\x01\x02"),
 )
-PATHS = {1: KEY_DOCUMENT_PATH, 2: KEYS_V2_PATH}
+PATHS = {1: V1_PATH, 2: V2_PATH}
 ABSENT = KeyId("ed25519:absent")
 
 

@@ -17,8 +17,8 @@ from homeserver.net.exchange import Exchange
 from homeserver.outbound.agent import OutgoingRequest
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.transport.budget import OverBudget
-from homeserver.outbound.transport.connection import read_body
 from homeserver.outbound.transport.connector import Unreachable
+from homeserver.outbound.transport.response import read_body
 from homeserver.protocol.discovery import NotResolvable
 from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.identifiers import ServerName

@@ -3,7 +3,7 @@
 from twisted.internet.defer import CancelledError
 from twisted.web.client import ResponseFailed
 
-from homeserver.outbound.transport.connection import ResponseTooLarge, read_body
+from homeserver.outbound.transport.response import ResponseTooLarge, read_body
 from homeserver.protocol.identifiers import ServerName
 from tests.support.agents import AgentTestCase
 from tests.support.memory_tls_servers import Wire, ok, start

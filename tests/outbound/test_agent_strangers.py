@@ -10,8 +10,8 @@ from twisted.web.iweb import IResponse
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.exchange import Exchange
 from homeserver.outbound.agent import OutgoingRequest
-from homeserver.outbound.transport.connection import read_body
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
+from homeserver.outbound.transport.response import read_body
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import build_v1, parse_v1

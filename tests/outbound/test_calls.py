@@ -17,8 +17,8 @@ from homeserver.outbound.calls import WHOLE_STATE, Call, FederationCalls
 from homeserver.outbound.client import FederationClient, Limits
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import federation_target
-from homeserver.outbound.transport.connection import Response
 from homeserver.outbound.transport.connector import Unreachable
+from homeserver.outbound.transport.response import Response
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey

@@ -13,8 +13,8 @@ from twisted.web.client import (
 )
 
 from homeserver.net.cause import OURSELVES
-from homeserver.outbound.transport.connection import ResponseTooLarge
 from homeserver.outbound.transport.connector import Unreachable
+from homeserver.outbound.transport.response import ResponseTooLarge
 from tests.support.manual_agent import BODY, LINK, PEER, ClientTestCase, Response
 from tests.support.memory_tls_servers import start
 

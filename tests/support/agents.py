@@ -8,8 +8,8 @@ from twisted.web.iweb import IResponse
 from homeserver.net.cause import OURSELVES
 from homeserver.net.exchange import Exchange
 from homeserver.outbound.agent import OutgoingRequest
-from homeserver.outbound.transport.connection import read_body
 from homeserver.outbound.transport.connector import VerifiedConnection
+from homeserver.outbound.transport.response import read_body
 from homeserver.protocol.identifiers import ServerName
 from tests.support.memory_tls_servers import Wire, ok, start
 from tests.support.outbound_stack import GOOD, PEER, Stack

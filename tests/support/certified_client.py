@@ -15,7 +15,7 @@ from twisted.web.client import FileBodyProducer
 from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from homeserver.outbound.transport.connection import read_body
+from homeserver.outbound.transport.response import read_body
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK

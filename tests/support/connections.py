@@ -8,7 +8,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.net.exchange import Exchange
-from homeserver.outbound.transport.connection import Get, PeerConnection, Response
+from homeserver.outbound.transport.connection import Get, PeerConnection
+from homeserver.outbound.transport.response import Response
 from tests.support.memory_tls_servers import start
 
 LOST = Failure(error.ConnectionLost())

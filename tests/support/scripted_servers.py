@@ -15,9 +15,9 @@ from homeserver.outbound.discovery.kept_answers import KeptAnswers
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.discovery.well_known import WellKnown
 from homeserver.outbound.transport.budget import Budgets
-from homeserver.outbound.transport.connection import Response
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
 from homeserver.outbound.transport.dialer import Dialer
+from homeserver.outbound.transport.response import Response
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.discovery import NotResolvable, Resolution, Route, Step

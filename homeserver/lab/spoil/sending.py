@@ -25,8 +25,8 @@ from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.delivery.attempts import TransactionClient
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import TRANSACTION_ROUTE, transaction_target
-from homeserver.outbound.transport.connection import Response
 from homeserver.outbound.transport.connector import Unreachable, VerifiedConnection
+from homeserver.outbound.transport.response import Response
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName

@@ -13,8 +13,8 @@ from homeserver.lab.spoil.draft import Draft
 from homeserver.net.cause import OURSELVES
 from homeserver.net.exchange import Exchange, Message
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
-from homeserver.outbound.transport.connection import Response, read_body
 from homeserver.outbound.transport.connector import VerifiedConnection
+from homeserver.outbound.transport.response import Response, read_body
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey
 

@@ -31,17 +31,6 @@ def facts_of(transport: object) -> TlsFacts | None:
     )
 
 
-def problem_of(error: Exception) -> str:
-    """What OpenSSL says is wrong, without its lists of Python; empty if nothing."""
-    if not isinstance(error, SSL.Error) or not error.args:
-        return ""
-    # `[(library, function, reason)]`, the first one the cause.
-    reasons = error.args[0]
-    if not isinstance(reasons, list):
-        return ""
-    return "; ".join(str(reason) for *_, reason in reasons)
-
-
 # A record has thousands of connections to a few servers, and half a kilobyte for each
 # certificate. OpenSSL takes none of more than a hundred kilobytes.
 @lru_cache(64)

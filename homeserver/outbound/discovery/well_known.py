@@ -36,9 +36,10 @@ from homeserver.outbound.discovery.freshness import (
     within_bounds,
 )
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
-from homeserver.outbound.transport.connection import Get, NoAnswer, Response
+from homeserver.outbound.transport.connection import Get, NoAnswer
 from homeserver.outbound.transport.dialer import Dialer, Target, without
 from homeserver.outbound.transport.failures import NotDialled
+from homeserver.outbound.transport.response import Response
 from homeserver.protocol.canonical_json import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
 from homeserver.protocol.errors import ProtocolError, quote

@@ -14,7 +14,6 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IProtocol,
     IReactorTime,
-    ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -25,22 +24,22 @@ from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
 from homeserver import __version__
+from homeserver.net.connection_errors import describe
 from homeserver.net.exchange import Exchange, Message
-from homeserver.net.system_errors import in_words
 from homeserver.net.time_limit import within
-from homeserver.net.tls.facts import facts_of, problem_of
+from homeserver.net.tls.facts import facts_of
 from homeserver.net.twisted_private import (
     ClientProtocol,
     ClientRequest,
-    ParseError,
     is_idle,
 )
-from homeserver.protocol.errors import quote
+from homeserver.outbound.transport.response import (
+    Response,
+    ResponseTooLarge,
+    read_body,
+)
 
 USER_AGENT = f"homeserver/{__version__}"
-
-KEY_DOCUMENT_PATH = "/_matrix/key/v1"
-KEYS_V2_PATH = "/_matrix/key/v2/server"
 
 # A reply to a transaction has 50 errors of a few hundred bytes; a key document is
 # smaller. Twisted limits the length of a header, but not the number of headers.
@@ -48,10 +47,6 @@ MAX_RESPONSE_BYTES = 1024 * 1024
 
 # The head of a fetched response: eight times the usual limit for a request's head.
 MAX_HEAD_BYTES = 64 * 1024
-
-
-class ResponseTooLarge(Exception):
-    """The response of a peer exceeds its limit; the connection was closed."""
 
 
 class NoAnswer(Exception):
@@ -68,14 +63,6 @@ class Get(Struct, frozen=True):
 
     limit: int
     """Of its body, in bytes."""
-
-
-class Response(Struct, frozen=True):
-    """A complete response."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 @implementer(IHandshakeListener)
@@ -232,24 +219,6 @@ async def _ask(http: ClientProtocol, request: ClientRequest) -> IResponse:
         raise
 
 
-def describe(problem: Exception) -> str:
-    """A failure of a connection or a request, as a phrase for the operator."""
-    reasons = getattr(problem, "reasons", None)  # of ResponseFailed and its like
-    if reasons:
-        return describe(reasons[0].value)
-    if isinstance(
-        problem, (defer.TimeoutError, defer.CancelledError, error.TimeoutError)
-    ):
-        return "no answer in time"
-    if isinstance(problem, (error.ConnectionDone, error.ConnectionLost)):
-        return "the peer ended the connection"
-    if isinstance(problem, ParseError):
-        return f"it is not HTTP: {quote(problem.data)}"
-    text = problem_of(problem) or in_words(problem)
-    # Twisted's parse errors contain the bad line.
-    return text if len(text) <= 200 and text.isprintable() else quote(text)
-
-
 def text_of(headers: Headers) -> list[tuple[str, str]]:
     """Headers as text that keeps each byte."""
     return [
@@ -257,43 +226,3 @@ def text_of(headers: Headers) -> list[tuple[str, str]]:
         for name, values in headers.getAllRawHeaders()
         for value in values
     ]
-
-
-def read_body(response: IResponse, limit: int) -> Deferred[bytes]:
-    """Read a response's body; fails with `ResponseTooLarge` beyond `limit` bytes."""
-    reader = _BodyReader(limit)
-    response.deliverBody(reader)
-    return reader.body
-
-
-class _BodyReader(Protocol):
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._parts: list[bytes] = []
-        self._length = 0
-        self.body: Deferred[bytes] = Deferred(lambda _: self._abort())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._length += len(data)
-        if self._length <= self._limit:
-            self._parts.append(data)
-            return
-        self._parts.clear()
-        if not self.body.called:
-            self.body.errback(ResponseTooLarge(f"over {self._limit} bytes"))
-            self._abort()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.body.called:
-            return
-        # PotentialDataLoss: the body is delimited by the end of the connection.
-        if reason.check(ResponseFailed, error.ConnectionDone):
-            self.body.errback(reason)
-        else:
-            self.body.callback(b"".join(self._parts))
-
-    def _abort(self) -> None:
-        transport: ITransport | None = self.transport
-        if transport is not None:
-            # The transport of a response has no other method to close the connection.
-            getattr(transport, "stopProducing", transport.loseConnection)()

@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 
 from homeserver.net.addresses import AddressPolicy
 from homeserver.net.cause import Cause
+from homeserver.net.connection_errors import describe
 from homeserver.net.exchange import Exchange
 from homeserver.net.exchanges import Exchanges
 from homeserver.net.time_limit import within
@@ -39,7 +40,7 @@ from homeserver.net.tls.client import Handshake
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.twisted_private import TlsConnection
 from homeserver.outbound.transport.budget import Allowance
-from homeserver.outbound.transport.connection import PeerConnection, describe
+from homeserver.outbound.transport.connection import PeerConnection
 from homeserver.outbound.transport.failures import NotDialled
 from homeserver.outbound.transport.known_addresses import KnownAddresses
 

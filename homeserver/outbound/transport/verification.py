@@ -25,15 +25,9 @@ from homeserver.net.tls.client import Handshake
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.wall_clock import wall_seconds
 from homeserver.outbound.remote_error import read_refusal
-from homeserver.outbound.transport.connection import (
-    KEY_DOCUMENT_PATH,
-    KEYS_V2_PATH,
-    Get,
-    NoAnswer,
-    PeerConnection,
-    Response,
-)
+from homeserver.outbound.transport.connection import Get, NoAnswer, PeerConnection
 from homeserver.outbound.transport.failures import NotVerified, VerificationReason
+from homeserver.outbound.transport.response import Response
 from homeserver.outbound.transport.sightings import (
     MAX_INVALID,
     MAX_SIGHTINGS,
@@ -46,6 +40,8 @@ from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import (
     MAX_DOCUMENT_BYTES,
+    V1_PATH,
+    V2_PATH,
     KeyDocument,
     parse_v1,
     parse_v2,
@@ -180,7 +176,7 @@ class Verifier:
                 "certificate_required",
             )
         path, fetched = await self._fetch_document(server_name, route, connection)
-        is_first = path == KEY_DOCUMENT_PATH
+        is_first = path == V1_PATH
         parse = parse_v1 if is_first else parse_v2
         # Until it has proven something.
         self.invalid_documents[server_name] = InvalidDocument(
@@ -203,8 +199,8 @@ class Verifier:
                     "document_of_other_certificate",
                 )
             raise NotVerified(
-                f"{KEYS_V2_PATH} names no TLS certificate: there is no "
-                f"`tls_fingerprints` in it, and no {KEY_DOCUMENT_PATH}",
+                f"{V2_PATH} names no TLS certificate: there is no "
+                f"`tls_fingerprints` in it, and no {V1_PATH}",
                 "document_without_certificate",
             )
         if known is not None:
@@ -226,11 +222,11 @@ class Verifier:
         self, server_name: ServerName, route: Route, connection: PeerConnection
     ) -> tuple[str, Response]:
         """The version 1 document, or else the version 2 document, and its path."""
-        path = KEY_DOCUMENT_PATH
+        path = V1_PATH
         fetched = await self._fetch(path, server_name, route, connection)
         refusal = read_refusal(server_name, fetched.status, fetched.body)
         if fetched.status != 200 and refusal.is_unrecognized:
-            path = KEYS_V2_PATH
+            path = V2_PATH
             fetched = await self._fetch(path, server_name, route, connection)
         if fetched.status != 200:
             why = f"{path} answers with status {fetched.status}"

@@ -5,12 +5,8 @@ from twisted.internet.defer import Deferred
 from twisted.web.client import ResponseFailed
 
 from homeserver import __version__
-from homeserver.outbound.transport.connection import (
-    MAX_HEAD_BYTES,
-    NoAnswer,
-    Response,
-    ResponseTooLarge,
-)
+from homeserver.outbound.transport.connection import MAX_HEAD_BYTES, NoAnswer
+from homeserver.outbound.transport.response import Response, ResponseTooLarge
 from tests.support.connections import LIMIT, SECONDS, ConnectionTestCase
 from tests.support.memory_tls_servers import ok
 

@@ -6,11 +6,9 @@ from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from homeserver.outbound.transport.connection import (
-    MAX_RESPONSE_BYTES,
-    describe,
-    read_body,
-)
+from homeserver.net.connection_errors import describe
+from homeserver.outbound.transport.connection import MAX_RESPONSE_BYTES
+from homeserver.outbound.transport.response import read_body
 from tests.support.connections import ConnectionTestCase
 from tests.support.memory_tls_servers import ok
 
