@@ -31,7 +31,7 @@ from homeserver.control.submit import Spoiler
 from homeserver.http.bounded_request import connections_to, federation_limits
 from homeserver.http.router import Answer, Route
 from homeserver.http.tls_listener import ListeningTls
-from homeserver.inbound.authentication import large_bodies
+from homeserver.inbound.authentication import MAX_LARGE_BODIES, large_bodies
 from homeserver.inbound.client_certificates import CertificateLimits
 from homeserver.inbound.diagnosis_budget import DiagnosisBudget
 from homeserver.inbound.gate import count_unproven
@@ -57,9 +57,6 @@ from homeserver.storage.peer_memory import PeerMemory
 from homeserver.storage.pruner import Pruner
 from homeserver.storage.retention import RetentionStore
 from homeserver.users.device_list_fetches import device_list_shares
-
-# Two large bodies are read at once.
-_THREADS = 2
 
 
 class OutgoingHooks(Struct, frozen=True):
@@ -119,7 +116,7 @@ class Shared:
         self.spoiler = outside.spoiler
         self.pace = Pace(reactor)
         # Not the reactor's threads, which hanging name look-ups may occupy.
-        self.threads = ThreadPool(0, _THREADS, "read")
+        self.threads = ThreadPool(0, MAX_LARGE_BODIES, "read")
         self.in_thread = partial(deferToThreadPool, reactor, self.threads)
 
         self.worker = worker = outside.worker
@@ -154,9 +151,9 @@ class Shared:
             outside.outgoing.aim,
         )
 
-        # Clients come to each worker alike, so each has its part of their budgets.
         self.idle = IdleConnections(reactor)
 
+        # Clients come to each worker alike, so each has its part of their budgets.
         self.connections = connections_to(config.limits, reactor, workers)
         self.site_limits = federation_limits(config.limits, workers)
         self.server_contexts = ServerContexts()

@@ -79,7 +79,7 @@ _MAX_INLINE_BYTES = 65536
 # Server-server API, "API standards": these have JSON objects as bodies.
 _WITH_BODY = frozenset({"PUT", "POST"})
 
-_MAX_LARGE = 2  # larger bodies at once; each may take a hundred megabytes
+MAX_LARGE_BODIES = 2  # larger ones at once; each may take a hundred megabytes
 
 _T = TypeVar("_T")
 
@@ -107,7 +107,7 @@ class ProvenOrigin(Struct, frozen=True):
 
 def large_bodies() -> DeferredSemaphore:
     """Slots for large bodies, all free."""
-    return DeferredSemaphore(_MAX_LARGE)
+    return DeferredSemaphore(MAX_LARGE_BODIES)
 
 
 class Authenticator:

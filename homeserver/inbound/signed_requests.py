@@ -38,9 +38,8 @@ from homeserver.protocol.identifiers import ServerName
 SignedAnswer = Callable[[Request, ProvenOrigin, Json | None], Awaitable[Reply]]
 """Answers an authenticated request, with its body."""
 
-_READ = frozenset(
-    {"malformed_body", "bad_signature"}
-)  # failures found after the body was read
+# The failures that are found after the body was read.
+_AFTER_READING = frozenset({"malformed_body", "bad_signature"})
 
 
 class SignedRequests:
@@ -98,7 +97,7 @@ class SignedRequests:
     ) -> ProtocolError:
         """Refuse a request whose origin is not proven; returns what to raise."""
         address = request.getClientAddress().host
-        if body.length and failure_of(problem) in _READ:
+        if body.length and failure_of(problem) in _AFTER_READING:
             self.gate.charge(address, body.length)
         if not is_by_signature(problem):
             return self.gate.refuse(request, problem)

@@ -133,7 +133,7 @@ class TransactionReceiver:
         return _result(reply, received)
 
     async def _record(
-        self, checked: "_CheckedTransaction"
+        self, checked: _CheckedTransaction
     ) -> tuple[ReceivedTransaction, bytes, list[Json]]:
         """Record the new PDUs and EDUs of a transaction.
 
@@ -158,7 +158,7 @@ class TransactionReceiver:
                 )
 
     async def _assemble(
-        self, checked: "_CheckedTransaction", known: Known
+        self, checked: _CheckedTransaction, known: Known
     ) -> tuple[ReceivedTransaction, list[Json]]:
         """What to record of a transaction, and the accepted ones of its EDUs."""
         verdicts = [known.verdict_on(pdu.event_id, pdu.event) for pdu in checked.pdus]
@@ -173,7 +173,7 @@ class TransactionReceiver:
         ]
         whole = checked.transaction
         new = structs.replace(whole, edus=known.new_edus(whole.edus))
-        accepted, problems = await self._check(checked.origin.server_name, new)
+        accepted, problems = await self._check_edus(checked.origin.server_name, new)
         new_edus = _without_flaws(new.edus)
         remarks = [*checked.origin.remarks, *checked.remarks]
         if known.contents:
@@ -215,7 +215,7 @@ class TransactionReceiver:
             digest.update(b"]")
         return digest.digest()
 
-    async def _check(
+    async def _check_edus(
         self, origin: ServerName, transaction: Transaction
     ) -> tuple[list[Json], list[str]]:
         """The accepted EDUs, and problems outside the PDUs."""
@@ -247,9 +247,9 @@ def _missing(content: Json) -> list[Remark]:
     ]
 
 
-def _without_flaws(edus_: Sequence[Json]) -> list[Json]:
+def _without_flaws(edus: Sequence[Json]) -> list[Json]:
     """The EDUs that can be recorded."""
-    return [edu for edu in edus_ if not isinstance(edu, FlawedItem)]
+    return [edu for edu in edus if not isinstance(edu, FlawedItem)]
 
 
 def _errors(pdus: list[JudgedPdu]) -> dict[EventId, str | None]:

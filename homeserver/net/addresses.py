@@ -28,6 +28,15 @@ Address = IPv4Address | IPv6Address
 _MEANT = {"localhost": "127.0.0.1", "": "0.0.0.0", "*": "0.0.0.0"}  # noqa: S104
 
 
+def is_ip(text: str) -> bool:
+    """Whether a text is an IP address; one of IPv6 may have a zone."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class SocketAddress:
     """An address and a port, as in `127.0.0.1:8448` or `[::1]:8448`."""
@@ -59,7 +68,7 @@ class SocketAddress:
             raise ValueError(f"expected HOST:PORT, for example 127.0.0.1:{usual_port}")
         if int(port) > 65535:
             raise ValueError(f"{port} is not a port; ports go up to 65535")
-        if not _is_address(host):
+        if not is_ip(host):
             found = _MEANT.get(host)
             meant = "" if found is None else f"; did you mean '{found}:{port}'?"
             raise ValueError(f"{quote(host)} is not an IP address{meant}")
@@ -73,16 +82,8 @@ def _has_no_port(text: str) -> bool:
     """Whether a text is an address alone, as it would stand before a port."""
     in_brackets = re.fullmatch(r"\[([^\[\]]+)\]", text)
     if in_brackets is not None:
-        return _is_address(in_brackets[1])
-    return ":" not in text and _is_address(text)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+        return is_ip(in_brackets[1])
+    return ":" not in text and is_ip(text)
 
 
 def _is_zone(scope_id: str | None) -> bool:

@@ -132,10 +132,10 @@ class FederationAgent:
         """Send one request to `name` and wait for the head of its response.
 
         `Host` and `User-Agent` are added to its headers. The connection is written
-        into `exchange`. `connected` is called with it before the request is sent,
-        and may change the headers. Raises `Unreachable` if the request was not sent,
-        and Twisted's errors (`RequestNotSent`, `RequestTransmissionFailed`,
-        `ResponseFailed`) if the connection failed.
+        into `exchange`, and `connected` is called with it before the request is sent.
+        Raises `Unreachable` if the request was not sent, and Twisted's errors
+        (`RequestNotSent`, `RequestTransmissionFailed`, `ResponseFailed`) if the
+        connection failed.
         """
         resolution = await self._resolve(name, cause)
         exchange.mark("resolution")

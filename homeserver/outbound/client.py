@@ -1,8 +1,8 @@
 """Signed requests to other servers, and their bounded JSON replies.
 
-Rules: one method for each federation call. A request is sent once; its result is a
-value, `Unreachable` without an answer, or `Refused` with an error response. Every
-request is signed, except for key documents.
+Rules: a request is sent once; its result is a value, `Unreachable` without an answer,
+or `Refused` with an error response. Every request is signed, except for key documents.
+Transactions and key documents have methods here, all other routes go through `calls`.
 
 Specification: Server-server API.
 """

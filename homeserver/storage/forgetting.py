@@ -23,10 +23,9 @@ from homeserver.storage import known_names
 from homeserver.storage.certificate_pins import forget_pin
 from homeserver.storage.engine.interface import Cursor, Database, Job, StoreClock
 from homeserver.storage.outbox.queue_id import QueueId
+from homeserver.storage.retention import STEP
 from homeserver.storage.server_keys import forget_keys
 from homeserver.storage.transaction_sizes import forget_received, forget_sent
-
-_STEP = 50  # transactions or servers in one step; as `retention.STEP`
 
 _SMALL_STEP = 500  # rows that have no further ones, in about the same time
 
@@ -55,7 +54,7 @@ class StoredState:
             rows = cursor.execute(
                 f"SELECT id FROM received_transactions WHERE id <= ?{where}"  # noqa: S608 - ours
                 " ORDER BY id LIMIT ?",
-                (last_id, *names, _STEP),
+                (last_id, *names, STEP),
             ).fetchall()
             forget_received(cursor, [own_id for [own_id] in rows])
             return len(rows)
@@ -128,7 +127,7 @@ class StoredState:
             "SELECT txn_id FROM outbound_transactions"
             " WHERE server_name = ? AND destination = ? AND NOT (? AND delivered_ts"
             " IS NULL AND rejected_ts IS NULL AND dropped_ts IS NULL) LIMIT ?",
-            (*queue.row, bool(is_leased), _STEP),
+            (*queue.row, bool(is_leased), STEP),
         ).fetchall()
         for [txn_id] in finished:
             count += forget_sent(cursor, (*queue.row, txn_id))
@@ -211,7 +210,7 @@ def _next_queues(
         "SELECT server_name, destination FROM destinations"  # noqa: S608 - ours
         f" WHERE (server_name, destination) > (?, ?){where}"
         " ORDER BY server_name, destination LIMIT ?",
-        (*last, *names, _STEP),
+        (*last, *names, STEP),
     ).fetchall()
     return [QueueId.of_row(*row) for row in rows]
 
@@ -221,7 +220,7 @@ def _next_servers(
 ) -> list[tuple[str, str]]:
     """The next servers of which anything is stored but a queue."""
     where, names = _where(own)
-    parameters = (*last, *names, _STEP)
+    parameters = (*last, *names, STEP)
     tables = " UNION ".join(
         f"SELECT server_name, peer FROM (SELECT server_name, peer FROM {table}"  # noqa: S608 - ours
         f" WHERE (server_name, peer) > (?, ?){where}"
@@ -230,6 +229,6 @@ def _next_servers(
     )
     rows: list[tuple[str, str]] = cursor.execute(
         f"{tables} ORDER BY server_name, peer LIMIT ?",
-        (*parameters, *parameters, _STEP),
+        (*parameters, *parameters, STEP),
     ).fetchall()
     return [(name, peer) for name, peer in rows]

@@ -16,9 +16,8 @@ from homeserver.net.time_limit import within
 
 _T = TypeVar("_T")
 
-_LOOK_SECONDS = (
-    1.0  # between two reads without an announcement; a read is one short query
-)
+# Between two reads without an announcement; a read is one short query.
+_LOOK_SECONDS = 1.0
 
 
 class Changes:

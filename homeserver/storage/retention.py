@@ -28,8 +28,8 @@ from homeserver.storage.transaction_sizes import (
     subtract,
 )
 
-# Transactions in one step. With fifty PDUs each, their rows are deleted in some ten
-# milliseconds.
+# Transactions, or servers, in one step. With fifty PDUs in each transaction, the rows
+# are deleted in some ten milliseconds.
 STEP = 50
 
 _COUNT_STEP = 500  # transactions that are counted in one step, in about the same time

@@ -129,7 +129,7 @@ def test_known_names_go_with_the_last_of_them(
 @pytest.mark.parametrize("kind", [kind for kind, *_ in KINDS])
 def test_small_steps(rooms: Rooms, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many rows there are, they go in steps, between which others write."""
-    monkeypatch.setattr(forgetting, "_STEP", 1)
+    monkeypatch.setattr(forgetting, "STEP", 1)
     monkeypatch.setattr(forgetting, "_SMALL_STEP", 1)
     found: list[object] = []
     method = getattr(rooms.state, f"forget_{kind}")

@@ -21,12 +21,11 @@ from homeserver.inbound.refusal_queue import RefusalQueue
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.request_counts import RequestCounts
 from homeserver.keys.keyring import Keyring, KeyringLimits
-from homeserver.net.addresses import AddressPolicy, AddressRange
+from homeserver.net.addresses import AddressPolicy, AddressRange, is_ip
 from homeserver.net.bounds import Bound
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
 from homeserver.net.exchanges import Exchanges
-from homeserver.net.tls.certificate_names import is_ip
 from homeserver.outbound.calls import FederationCalls
 from homeserver.outbound.transport.sightings import InvalidDocument, Sighting
 from homeserver.protocol.canonical_json import Json, encode

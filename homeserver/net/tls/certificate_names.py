@@ -13,7 +13,7 @@ Specification: RFC 9525, section 6.
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 
 from cryptography import x509
 from msgspec import Struct
@@ -27,6 +27,7 @@ from service_identity.hazmat import (
     verify_service_identity,
 )
 
+from homeserver.net.addresses import is_ip
 from homeserver.protocol.errors import quote
 
 _DNS_NAME = re.compile(
@@ -50,15 +51,6 @@ def check_name(certificate: crypto.X509, name: str) -> str | None:
         return entries.problem(name)
     except Exception as error:  # noqa: BLE001 - any exception rejects it
         return f"the certificate's names cannot be read: {quote(str(error))}"
-
-
-def is_ip(name: str) -> bool:
-    """Whether `name` is an IP address."""
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 class _Entries(Struct, frozen=True):

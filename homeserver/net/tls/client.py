@@ -17,9 +17,10 @@ from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from homeserver.net.addresses import is_ip
 from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.tls.certificate import Certificate
-from homeserver.net.tls.certificate_names import check_name, is_ip
+from homeserver.net.tls.certificate_names import check_name
 
 # The common codes of OpenSSL's X509_V_ERR_...
 _PROBLEMS = {
@@ -57,10 +58,9 @@ class ClientTls:
     def context(self, certificate: Certificate | None = None) -> SSL.Context:
         """The context of a connection that shows `certificate` to a server that asks.
 
-        All connections share it, unless the certificate has a chain: OpenSSL takes the
-        chain from the context alone.
+        All connections share it, unless the certificate needs one of its own.
         """
-        if certificate is not None and len(certificate.chain) > 1:
+        if certificate is not None and certificate.needs_context:
             return self._context_of(certificate)
         if self._lacks_system_roots:
             # Loaded for the first connection: they take a megabyte and the time of

@@ -166,7 +166,7 @@ class Attempts:
         return Ended(pending, exchange, outcome)
 
     def _explain(
-        self, request: "_Request", queue: QueueId, problem: Exception
+        self, request: _Request, queue: QueueId, problem: Exception
     ) -> tuple[Result, Exception]:
         """The result and the exception to record for a failed request."""
         if request.why_aborted is not None:

@@ -10,12 +10,12 @@ Specification: resolv.conf(5).
 
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.names import dns
 
+from homeserver.net.addresses import is_ip
 from homeserver.outbound.discovery.name_servers import Server
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -52,14 +52,5 @@ class ResolvConf:
         return [
             (words[1], dns.PORT)
             for words in lines
-            if words[:1] == ["nameserver"] and len(words) > 1 and _is_ip(words[1])
+            if words[:1] == ["nameserver"] and len(words) > 1 and is_ip(words[1])
         ]
-
-
-def _is_ip(word: str) -> bool:
-    """Whether a word is an IP address; one of IPv6 may have a zone."""
-    try:
-        ip_address(word)
-    except ValueError:
-        return False
-    return True

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from homeserver.protocol.canonical_json import decode_base64, encode_base64
 from homeserver.protocol.diagnosis.hint import Hint, clip
 from homeserver.protocol.errors import BadJson
+from homeserver.protocol.signing import SIGNATURE_BYTES
 
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/=]")
 _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
 _TO_STANDARD = str.maketrans("-_", "+/")
-_SIGNATURE_BYTES = 64
 
 
 def base64_hints(
@@ -49,7 +49,7 @@ def _hints(what: str, text: str, length: int) -> Iterator[Hint]:
     except BadJson:
         yield Hint("base64-invalid", f"{what} has an impossible number of characters")
         return
-    if length == _SIGNATURE_BYTES < len(data):
+    if length == SIGNATURE_BYTES < len(data):
         said = (
             f"{what} has {len(data)} bytes, as if the signed message followed the "
             "signature; send the 64 bytes of the signature alone"

@@ -13,6 +13,7 @@ from homeserver.protocol.diagnosis.base64_texts import base64_hints
 from homeserver.protocol.diagnosis.hint import Hint, clip
 from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
+from homeserver.protocol.signing import SIGNATURE_BYTES
 from homeserver.protocol.xmatrix import MAX_HEADER_LENGTH, Authorization
 
 _FORM = 'X-Matrix origin="...",destination="...",key="ed25519:...",sig="..."'
@@ -22,7 +23,6 @@ _PARAMETER = re.compile(
     r'(?<![A-Za-z_])([A-Za-z_]++)\s*+[=:]\s*+(?:"([^"]*+)"|([^\s,;"]++))'
 )
 _PARAMETERS = ("origin", "destination", "key", "sig")
-_SIGNATURE_BYTES = 64
 _KEY_ALGORITHM = "ed25519:"
 
 
@@ -93,7 +93,7 @@ def _parameter_hints(found: Mapping[str, str]) -> Iterator[Hint]:
     if "sig" in found:
         sig = found["sig"]
         yield from base64_hints(
-            "the header's sig", sig, _SIGNATURE_BYTES, is_shown=False
+            "the header's sig", sig, SIGNATURE_BYTES, is_shown=False
         )
 
 
