@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import gatherResults, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, ITCPTransport
 from twisted.internet.protocol import DatagramProtocol, Factory, connectionDone
 from twisted.names import dns
@@ -20,6 +18,7 @@ from twisted.python.failure import Failure
 
 from homeserver.net.addresses import SocketAddress
 from scripts.nameserver import parse_zone
+from scripts.processes import LOOPBACK, free_ports
 from tests.support.dns_answers import Answer, Question, reply
 from tests.support.waiting import reactor, wait
 
@@ -123,18 +122,11 @@ def end(ports: Iterable[IListeningPort]) -> None:
 
 
 def _listen(server: NameServer) -> list[IListeningPort]:
-    factory = _Connections(server)
-    while True:
-        tcp = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        server.port = cast("IPv4Address", tcp.getHost()).port
-        try:
-            udp = reactor.listenUDP(
-                server.port, _Datagrams(server), interface="127.0.0.1"
-            )
-        except CannotListenError:  # it is another's, for UDP: the next one
-            end([tcp])
-        else:
-            return [udp, tcp]
+    # It is free over UDP too, as neither connections nor lookups are given such a port.
+    [server.port] = free_ports(1)
+    tcp = reactor.listenTCP(server.port, _Connections(server), interface=LOOPBACK)
+    udp = reactor.listenUDP(server.port, _Datagrams(server), interface=LOOPBACK)
+    return [udp, tcp]
 
 
 class _Datagrams(DatagramProtocol):
