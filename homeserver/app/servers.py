@@ -51,6 +51,7 @@ class Servers:
             shared.config.sending,
             shared.exchanges,
             shared.random,
+            shared.pace,
         )
         self.sender = Sender(
             deliverer,

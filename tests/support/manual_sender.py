@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from homeserver.config.values import Sending
+from homeserver.net.cooperate import Pace
 from homeserver.net.exchange import Exchange
 from homeserver.net.exchanges import Exchanges
 from homeserver.net.wall_clock import wall_seconds
@@ -209,7 +210,7 @@ def build_sender(
     )
     exchanges = Exchanges(clock, observe)
     attempts = Attempts(lambda _: client, exchanges)
-    deliverer = Deliverer(leases, attempts, config, exchanges, random)
+    deliverer = Deliverer(leases, attempts, config, exchanges, random, Pace(clock))
     queue = OutboundQueue(database, US, store_clock)
     return OneQueue(queue, deliverer, clock, random)
 

@@ -13,7 +13,6 @@ from functools import partial
 from random import Random
 
 from msgspec import Struct
-from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from homeserver.config.values import Sending
@@ -44,9 +43,6 @@ from homeserver.storage.outbox.queue_id import QueueId
 # are a line every few seconds.
 _REPEATED_SECONDS = 3600.0
 
-# For how long the reactor serves no I/O: the event IDs of 50 large PDUs take longer.
-_TURN_SECONDS = 0.003
-
 
 class _Told(Struct, frozen=True):
     """The last line about a queue that fails."""
@@ -68,13 +64,16 @@ class Deliverer:
         config: Sending,
         exchanges: Exchanges,
         random: Random,
+        pace: Pace,
     ) -> None:
+        """`pace` is that of all long work: the event IDs of 50 large PDUs are some."""
         self.leases = leases
         self.attempts = attempts
         self._config = config
         self._clock = exchanges.clock
         self._exchanges = exchanges
         self._random = random
+        self._pace = pace
         self._told: BoundedMap[QueueId, _Told] = BoundedMap(MAX_KEYS)
 
     async def deliver(
@@ -190,24 +189,22 @@ class Deliverer:
         found: list[EventId | None] = []
         first_missing: Json | None = None
         alphabet: Remark | None = None
-        began = self._clock.seconds()
+        self._pace.begin_work()
         for pdu in sent_pdus(pending.body):
+            await self._pace.pause()
             own_id = find_event_id(pdu, answered)
             found.append(own_id)
             if own_id is None:
                 first_missing = first_missing or pdu
             else:
                 alphabet = alphabet or remark_on_alphabet(pdu, own_id)
-            if self._clock.seconds() - began > _TURN_SECONDS:
-                await deferLater(self._clock, 0)
-                began = self._clock.seconds()
         remarks = remarks_on(delivery.reply, found)
         if alphabet is not None:
             remarks.append(alphabet)
         if first_missing is None:
             return remarks
         steps = diagnose_reply(first_missing, found, answered)
-        return [*await Pace(self._clock).run(steps), *remarks]
+        return [*await self._pace.run(steps), *remarks]
 
     def _tell(self, ended: Ended, level: LogLevel, verdict: str) -> None:
         """Log an attempt."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
-from homeserver.outbound.delivery import deliverer
+from homeserver.net.cooperate import Pace
 from homeserver.outbound.remote_error import Refused
 from homeserver.protocol.canonical_json import Json, as_list, as_object
 from tests.support.manual_sender import (
@@ -50,10 +50,10 @@ class RemarkTests(SenderTestCase):
 
     def test_many_pdus_are_looked_at_in_pieces(self) -> None:
         """Others have their turn while the PDUs of a large transaction are hashed."""
-        self.patch(deliverer, "_TURN_SECONDS", -1.0)
+        self.patch(Pace, "_is_time", lambda _: True)
         entry = self.enqueue(pdus=3)
         call = self.calls[-1]
-        call.acknowledge({"pdus": {"$x": {}}})
+        call.acknowledge({"pdus": {}})
         self.assertEqual(self.state(entry)["state"], "sending")
         self.clock.advance(0)
         self.assertEqual(self.state(entry)["state"], "delivered")
