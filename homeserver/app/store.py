@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.config.values import Config, ConfigError
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.storage.engine import choose
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Database, StoreClock, StoreUnavailable
@@ -94,4 +94,4 @@ def configured_store(
 
 def passing_store(clock: IReactorTime) -> Store:
     """A store in memory, for the life of the process."""
-    return Store(ImmediateDatabase(), lambda _: int(wall_seconds(clock) * 1000))
+    return Store(ImmediateDatabase(), lambda _: wall_ts(clock))

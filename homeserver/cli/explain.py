@@ -6,7 +6,6 @@ Rules: as those of `cli`. Only the file is read; no daemon is needed.
 import json
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -14,6 +13,7 @@ import click
 from msgspec import to_builtins
 
 from homeserver.cli.options import fail, json_option, parsed, read_file
+from homeserver.cli.times import now_ts
 from homeserver.protocol.diagnosis.explanation import Explanation, Given
 from homeserver.protocol.diagnosis.explanation import explain as explain_material
 from homeserver.protocol.diagnosis.material import MAX_BYTES, read_keys, read_material
@@ -121,7 +121,7 @@ def explain(  # noqa: PLR0913 - an argument for each option
         _explain_room(file, chosen, named, image, as_json=as_json)
     elif given is not None:
         options = Given(
-            int(datetime.now(UTC).timestamp() * 1000),
+            now_ts(),
             _read(key_file, read_keys) if key_file is not None else {},
             origin,
             destination,

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.lab.servers.server import LabServer
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.signing import SigningKey, sign
@@ -45,7 +45,7 @@ class Ours(Struct, frozen=True):
     @property
     def now_ts(self) -> int:
         """The time, in milliseconds since 1970."""
-        return int(wall_seconds(self.clock) * 1000)
+        return wall_ts(self.clock)
 
     def document(
         self,

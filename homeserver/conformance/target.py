@@ -29,7 +29,7 @@ from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import outgoing_of
 from homeserver.net.exchange import Exchange, Message
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import ServerName
@@ -95,7 +95,7 @@ class Target(OurServers):
     @property
     def now_ts(self) -> int:
         """The time, in milliseconds since 1970."""
-        return int(wall_seconds(self._ground.clock) * 1000)
+        return wall_ts(self._ground.clock)
 
     async def ask(self, ours: Ours, **changes: Unpack[Changes]) -> Reply:
         """The default probe: a signed, empty transaction; 200 if it is believed.

@@ -21,7 +21,7 @@ from homeserver.control.views import HintView, view_of
 from homeserver.net.addresses import AddressPolicy, RefusedAddress
 from homeserver.net.cause import OURSELVES, Cause
 from homeserver.net.cooperate import Pace
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.outbound.client import FederationClient, check_names_connection
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
@@ -177,7 +177,7 @@ class _Look(Struct, frozen=True):
         self, data: bytes, name: ServerName, version: Version, certificate: bytes
     ) -> list[Hint]:
         """What has to change in a document that came on a connection."""
-        now_ts = int(wall_seconds(self.clock) * 1000)
+        now_ts = wall_ts(self.clock)
         steps = diagnose_key_document(data, name, version, now_ts, certificate)
         return await Pace(self.clock).run(steps)
 

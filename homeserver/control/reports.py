@@ -17,7 +17,7 @@ from homeserver.control.report_attempts import attempts_of, retry_checks, time_l
 from homeserver.control.submit import Judgement, Spoiler
 from homeserver.inbound.refusals import Refusals
 from homeserver.inbound.request_counts import RequestCounts
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.outbound.transport.sightings import Sighting
 from homeserver.protocol.diagnosis.hint import as_sentence
 from homeserver.protocol.identifiers import ServerName
@@ -66,7 +66,7 @@ class ReportBook:
         behaviour = await load_behaviour(self._database, own, name, judgements)
         refused = await self._refused(name)
         attempts = attempts_of(behaviour, refused)
-        now_ts = int(wall_seconds(self._clock) * 1000)
+        now_ts = wall_ts(self._clock)
         checks = [
             *_sighting_checks(self._observed.sightings.get(name)),
             *_peer_checks(peer, now_ts, behaviour.rejected),

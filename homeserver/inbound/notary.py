@@ -23,7 +23,7 @@ from homeserver.net.cache import MAX_ENTRIES, Cache
 from homeserver.net.cause import Cause
 from homeserver.net.cooperate import together
 from homeserver.net.time_limit import within
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import (
     Json,
     as_integer,
@@ -185,7 +185,7 @@ class Notary:
         """
         if minimum is not None:
             return any(each.valid_until_ts >= minimum for each in listing)
-        now_ts = wall_seconds(self._clock) * 1000
+        now_ts = wall_ts(self._clock)
         return any(now_ts < _half_life_ts(each) for each in listing)
 
     async def _find(self, query: Query, most: int) -> list[bytes]:

@@ -18,7 +18,7 @@ from homeserver.inbound.diagnoses import Evidence
 from homeserver.inbound.refusal_queue import RefusalQueue
 from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import NO_ROUTE, Exchange
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.errors import ProtocolError, printable
 from homeserver.protocol.identifiers import ServerName
@@ -101,7 +101,7 @@ class Refusals:
         self._queue.add(
             self,
             Refusal(
-                refused_ts=int(wall_seconds(self._clock) * 1000),
+                refused_ts=wall_ts(self._clock),
                 address=exchange.address,
                 origin=exchange.peer,
                 proven=exchange.is_proven,
@@ -130,7 +130,7 @@ class Refusals:
         self._queue.add(
             self,
             Refusal(
-                refused_ts=int(wall_seconds(self._clock) * 1000),
+                refused_ts=wall_ts(self._clock),
                 address=exchange.address,
                 origin=exchange.peer,
                 proven=exchange.is_proven,

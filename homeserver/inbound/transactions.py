@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.inbound.authentication import ProvenOrigin
 from homeserver.inbound.turns import Turns
 from homeserver.net.cause import Cause
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.errors import (
@@ -186,7 +186,7 @@ class TransactionReceiver:
         received = ReceivedTransaction(
             checked.origin.server_name,
             checked.txn_id,
-            int(wall_seconds(self._clock) * 1000),
+            wall_ts(self._clock),
             checked.origin.key_id,
             checked.origin.client_certificate,
             new_pdus,

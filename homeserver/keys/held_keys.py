@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.bounds import Bound
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.outbound.transport.verified_peer import VerifiedPeer
 from homeserver.protocol.canonical_json import encode
 from homeserver.protocol.identifiers import KeyId, ServerName
@@ -100,7 +100,7 @@ class HeldKeys:
         self.take(name)
         size = len(encode(document.document)) + len(peer.certificate)
         self._limits.add(self, size)
-        self._held[name] = Held(document, peer, self._now_ts(), size)
+        self._held[name] = Held(document, peer, wall_ts(self._clock), size)
         self._limits.make_room()
 
     def find(self, server_name: ServerName) -> Held | None:
@@ -108,7 +108,7 @@ class HeldKeys:
         held = self._held.get(server_name)
         if held is None:
             return None
-        if held.fetched_ts + _HELD_SECONDS * 1000 <= self._now_ts():
+        if held.fetched_ts + _HELD_SECONDS * 1000 <= wall_ts(self._clock):
             self.take(server_name)
             return None
         return held
@@ -134,6 +134,3 @@ class HeldKeys:
         is_too_large = limits.size > _MAX_BYTES
         (limits.by_size if is_too_large else limits.by_servers).refuse()
         limits.add(self, -held.size)
-
-    def _now_ts(self) -> int:
-        return int(wall_seconds(self._clock) * 1000)

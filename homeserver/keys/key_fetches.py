@@ -25,7 +25,7 @@ from homeserver.net.handled import handled
 from homeserver.net.networks import domain_of
 from homeserver.net.shares import GaveWay, Shares
 from homeserver.net.waiting_work import Claim
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.outbound.client import FederationClient, KeysAnswer
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
@@ -242,7 +242,7 @@ class KeyFetches:
 
     async def _ask(self, server_name: ServerName, cause: Cause) -> KeysAnswer | Failed:
         """Ask for the version 2 document; without one, for version 1."""
-        begun_ts = int(wall_seconds(self._clock) * 1000)
+        begun_ts = wall_ts(self._clock)
         second = await _tried(self._client.fetch_keys_v2(server_name, cause))
         if isinstance(second, Failed) or second.why is None:
             return second

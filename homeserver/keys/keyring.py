@@ -28,7 +28,7 @@ from homeserver.net.bounded_map import BoundedMap, SharedLimit
 from homeserver.net.cache import MAX_ENTRIES, Cache
 from homeserver.net.cause import Cause
 from homeserver.net.time_limit import within
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.outbound.client import FederationClient
 from homeserver.outbound.transport.failures import NotVerified
 from homeserver.outbound.transport.verified_peer import VerifiedPeer, record_peer
@@ -98,7 +98,7 @@ class Keyring:
 
         Raises `Unauthorized`, which says why there is no such key.
         """
-        now_ts = self._now_ts()
+        now_ts = wall_ts(self._clock)
 
         def is_usable(key: StoredKey) -> bool:
             return key.valid_until_ts is not None and key.valid_until_ts >= now_ts
@@ -154,7 +154,7 @@ class Keyring:
 
         With them, keys that it was seen to serve in place of stored ones.
         """
-        identity, now_ts = self._identity(), self._now_ts()
+        identity, now_ts = self._identity(), wall_ts(self._clock)
         if server_name == identity.server_name:
             known: Mapping[KeyId, StoredKey] = _own_keys(identity, now_ts)
         else:
@@ -226,7 +226,7 @@ class Keyring:
         """
         identity = self._identity()
         if server_name == identity.server_name:
-            return _own_keys(identity, self._now_ts()), Fetched()
+            return _own_keys(identity, wall_ts(self._clock)), Fetched()
         keys = await self._known_keys(server_name)
         if suffice(keys):
             return keys, Fetched()
@@ -274,9 +274,6 @@ class Keyring:
             # Not before: other requests look for these keys meanwhile.
             self._held.drop(held)
         return problem, 0.0
-
-    def _now_ts(self) -> int:
-        return int(wall_seconds(self._clock) * 1000)
 
 
 def _candidate(key: StoredKey, now_ts: int) -> CandidateKey:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.net.exchange import NO_ROUTE, Details, Direction, Exchange, Kind
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 
 
 class Exchanges:
@@ -33,7 +33,7 @@ class Exchanges:
         """The details of an exchange that begins now; None without a record."""
         if self.record is None:
             return None
-        started_ts = int(wall_seconds(self.clock) * 1000)
+        started_ts = wall_ts(self.clock)
         return Details(self.clock, started_ts, self.clock.seconds())
 
     def open(

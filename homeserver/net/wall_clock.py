@@ -2,7 +2,7 @@
 
 Rules: `seconds()` of the reactor is monotonic, for timers, and means nothing outside of
 this process. Times that are stored, shown or compared with times of others come from
-`wall_seconds`, which jumps when the clock of the machine is set.
+`wall_seconds` and `wall_ts`, which jump when the clock of the machine is set.
 """
 
 import time
@@ -27,3 +27,8 @@ def wall_seconds(clock: IReactorTime) -> float:
     """The time in seconds since 1970; a test's clock has one time for both."""
     wall = getattr(clock, "wall_seconds", clock.seconds)
     return float(wall())
+
+
+def wall_ts(clock: IReactorTime) -> int:
+    """The time in milliseconds since 1970, as the protocol and the store have it."""
+    return int(wall_seconds(clock) * 1000)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
 from homeserver.identity.identity import Identity
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
@@ -82,7 +82,7 @@ class Author:
 
     def now_ts(self) -> int:
         """The time in milliseconds since 1970."""
-        return int(wall_seconds(self._clock) * 1000)
+        return wall_ts(self._clock)
 
     def create_ts(self) -> int:
         """The time for a create event.

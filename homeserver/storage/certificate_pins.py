@@ -8,7 +8,7 @@ from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import Cursor, Database, Short
 
@@ -30,7 +30,7 @@ class CertificatePins:
 
     async def pin(self, peer: ServerName, sha256: str) -> None:
         """Trust a certificate for a server, in place of one that was pinned before."""
-        now_ts = int(wall_seconds(self._clock) * 1000)
+        now_ts = wall_ts(self._clock)
 
         def job(cursor: Cursor) -> None:
             cursor.execute(

@@ -13,7 +13,7 @@ from msgspec import Struct
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import (
     as_object,
     as_text,
@@ -148,7 +148,7 @@ class PeerStore:
                 _update_peer(cursor, own, verified)
             if document is not None:
                 record_keys(cursor, own, document, verified.last_verified_ts)
-            return known_names.note(cursor, own, name, self._now_ts())
+            return known_names.note(cursor, own, name, wall_ts(self._clock))
 
         return await self._record(name, job)
 
@@ -190,7 +190,7 @@ class PeerStore:
             record_keys(cursor, own, document, now_ts)
             if document.valid_until_ts is not None:
                 record_document(cursor, own, document, now_ts)
-            return known_names.note(cursor, own, name, self._now_ts())
+            return known_names.note(cursor, own, name, wall_ts(self._clock))
 
         await self._record(name, job)
 
@@ -209,7 +209,7 @@ class PeerStore:
 
     def _note_use(self, peer: ServerName, used_ts: int | None) -> None:
         """Note that the keys of a server are used, if the last note is too old."""
-        now_ts = self._now_ts()
+        now_ts = wall_ts(self._clock)
         if used_ts is None or now_ts - used_ts < known_names.USE_SECONDS * 1000:
             return
         own = self._server_name
@@ -218,9 +218,6 @@ class PeerStore:
         Deferred.fromCoroutine(self._database.write(job)).addErrback(
             lambda failure: failure.trap(StoreUnavailable)
         )
-
-    def _now_ts(self) -> int:
-        return int(wall_seconds(self._clock) * 1000)
 
 
 def _lock_peer(

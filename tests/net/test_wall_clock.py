@@ -9,14 +9,15 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.task import Clock
 
 import homeserver
-from homeserver.net.wall_clock import steady, wall_seconds
+from homeserver.net.wall_clock import steady, wall_seconds, wall_ts
 
 
 def test_clock_of_a_test() -> None:
     """A clock without another time has one for both."""
     clock = Clock()
-    clock.advance(5)
-    assert wall_seconds(clock) == 5
+    clock.advance(5.0019)
+    assert wall_seconds(clock) == 5.0019
+    assert wall_ts(clock) == 5001  # whole milliseconds that have passed
 
 
 def test_two_times() -> None:

@@ -20,7 +20,7 @@ from homeserver.lab.faults.fault import (
     whole,
     with_body,
 )
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import (
     Json,
     encode,
@@ -48,7 +48,7 @@ class Signer:
     def __init__(self, case: Case) -> None:
         self.name = case.server
         self.keys = list(case.keys.signing(case.server))
-        self.now_ts = int(wall_seconds(case.clock) * 1000)
+        self.now_ts = wall_ts(case.clock)
         self._case = case
 
     def other(self, key_id: KeyId) -> SigningKey:

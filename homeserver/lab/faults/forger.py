@@ -17,7 +17,7 @@ import msgspec
 from homeserver.http.reply import Reply
 from homeserver.lab.faults.bodies import Change
 from homeserver.lab.faults.fault import Act, Case, Continue, with_body
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import (
     Json,
     as_object,
@@ -99,7 +99,7 @@ class Forger:
         """`events` are those of the right answer."""
         self.server = ServerName.parse(case.server)
         self._keys = list(case.keys.signing(case.server))
-        self.now_ts = int(wall_seconds(case.clock) * 1000)
+        self.now_ts = wall_ts(case.clock)
         self.room_id = RoomId(steps_of(case, "roomId"))
         self.version = _version_of(events)
         self._count = 0

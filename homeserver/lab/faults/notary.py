@@ -11,7 +11,7 @@ from typing import cast
 from homeserver.http.reply import Reply, error_reply
 from homeserver.lab.faults.bodies import changed
 from homeserver.lab.faults.fault import Act, Case, Continue, Fault, flag
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import (
     Json,
     encode_base64,
@@ -61,7 +61,7 @@ def _stale(document: Json, case: Case) -> Json:
     keys = case.keys.signing(owner.name)
     if not keys:
         return document
-    until_ts = int(wall_seconds(case.clock) * 1000) - _STALE_MS
+    until_ts = wall_ts(case.clock) - _STALE_MS
     bare = {**document, "valid_until_ts": until_ts, "signatures": {}}
     notary = ServerName.parse(case.server)
     return sign(sign(bare, owner, keys), notary, case.keys.signing(case.server))

@@ -30,7 +30,7 @@ from homeserver.lab.servers.names import Names, free_port, note_on
 from homeserver.lab.servers.server import LabServer, Place
 from homeserver.lab.spoil.transmission import Means
 from homeserver.net.addresses import SocketAddress
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.errors import InvalidParam, NotFound, TooLarge, listed, quote
 from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
@@ -230,7 +230,7 @@ class LabServers:
     async def change(self, name: ServerName, wanted: Change) -> LabServer:
         """Change a server while it runs; raises `NotFound` and `InvalidParam`."""
         ground, before = self._ground, self.find(name)
-        now_ts = int(wall_seconds(self._clock) * 1000)
+        now_ts = wall_ts(self._clock)
         server = before.changed(wanted, now_ts)
         if server.dns != before.dns:
             server = replace(server, records_since=self._clock.seconds())

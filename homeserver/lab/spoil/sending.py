@@ -20,7 +20,7 @@ from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import Means, transmit
 from homeserver.net.bounded_map import BoundedMap
 from homeserver.net.exchange import Exchange
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.outbound.client import Delivery, FederationClient
 from homeserver.outbound.delivery.attempts import TransactionClient
 from homeserver.outbound.remote_error import Refused
@@ -119,7 +119,7 @@ class SpoiledSending:
     ) -> str:
         """As `Spoiler`."""
         self._count += 1
-        now_ts = int(wall_seconds(self._clock) * 1000)
+        now_ts = wall_ts(self._clock)
         txn_id = submission.txn_id or f"spoiled-{now_ts}-{self._count}"
         plan = _Plan(submission, [])
         plan.draft(self.means_of(own), destination, transaction_target(txn_id), content)

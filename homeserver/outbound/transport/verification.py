@@ -23,7 +23,7 @@ from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.advice import advise
 from homeserver.net.tls.client import Handshake
 from homeserver.net.tls.facts import facts_of
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.outbound.remote_error import read_refusal
 from homeserver.outbound.transport.connection import Get, NoAnswer, PeerConnection
 from homeserver.outbound.transport.failures import NotVerified, VerificationReason
@@ -122,7 +122,7 @@ class Verifier:
         # The bytes as received, even if they cannot be parsed.
         certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
         known = await self._peers.peer(server_name)
-        now_ts = int(wall_seconds(self._clock) * 1000)
+        now_ts = wall_ts(self._clock)
         trusted = VerifiedPeer(
             server_name, "certificate", certificate, None, known, now_ts
         )
@@ -153,7 +153,7 @@ class Verifier:
                 conflict = conflict or problem.conflict
             else:
                 self._observe(method, "verified")
-                now_ts = int(wall_seconds(self._clock) * 1000)
+                now_ts = wall_ts(self._clock)
                 return VerifiedPeer(
                     server_name, method, certificate, document, known, now_ts
                 )
@@ -187,7 +187,7 @@ class Verifier:
         except ProtocolError as problem:
             raise NotVerified(f"{path}: {problem}", "document_invalid") from None
         until = document.valid_until_ts
-        if until is not None and until < wall_seconds(self._clock) * 1000:
+        if until is not None and until < wall_ts(self._clock):
             # It may be an old document, with an old certificate.
             why = f"{path}: the key document expired at {until} ms since 1970"
             raise NotVerified(why, "document_expired")

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.net.wall_clock import wall_seconds
+from homeserver.net.wall_clock import wall_ts
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.interface import StoreClock, StoreUnavailable
 from homeserver.storage.engine.sqlite import SqliteFile
@@ -38,7 +38,7 @@ def choose(url: str, folder: Path, clock: IReactorTime) -> Engine:
         file = SqliteFile(folder / url.removeprefix("sqlite:"))
         return Engine(
             file.connect,
-            lambda _: int(wall_seconds(clock) * 1000),
+            lambda _: wall_ts(clock),
             is_shared=False,
             connect_for_shortcut=file.connect_for_shortcut,
         )
