@@ -1,21 +1,18 @@
-"""Running the reactor: for the daemon, or for one command.
+"""The daemon, from its configuration to its end.
 
-Rules: the global reactor is named here and nowhere else.
+Rules: nothing is decided here about what an endpoint does; signals and reloads are
+handed to it, and its state to whoever started the process.
 """
 
-import gc
 import os
-import resource
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, TypeVar
 
-from twisted.internet import reactor as global_reactor  # noqa: TID251 - see above
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.posixbase import PosixReactorBase
@@ -24,35 +21,23 @@ from twisted.python.failure import Failure
 
 from homeserver.app import signals
 from homeserver.app.announcement import announce
-from homeserver.app.discovery import (
-    build_address_policy,
-    build_discovery,
-    build_lookups,
-    build_trust,
-)
 from homeserver.app.endpoint import Endpoint, Extension
 from homeserver.app.files import load_files
+from homeserver.app.process import collect_garbage, process_reactor, raise_file_limit
 from homeserver.app.shared import Outside
 from homeserver.app.store import configured_store
 from homeserver.app.systemd import ServiceManager, Watchdog
 from homeserver.app.worker import CONTROL, Link, Worker
 from homeserver.config import reader
 from homeserver.config.values import Config, ConfigError
-from homeserver.control.inspect import Reach, describe_resolution
-from homeserver.control.peer_views import KeysView, ResolutionView
 from homeserver.identity import identity
 from homeserver.identity.identity import Identity
 from homeserver.net.addresses import SocketAddress
-from homeserver.net.wall_clock import steady
-from homeserver.outbound.delivery.slots import MAX_SECOND
 from homeserver.outbound.discovery.dns import MAX_QUESTIONS
-from homeserver.outbound.transport.budget import Budgets
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.interface import StoreUnavailable
 
 _log = Logger()
-
-_T = TypeVar("_T")
 
 _Obey = Callable[[PosixReactorBase, Callable[[], None], Callable[[], None]], None]
 """As `signals.obey`."""
@@ -60,16 +45,6 @@ _Obey = Callable[[PosixReactorBase, Callable[[], None], Callable[[], None]], Non
 # How long a thread that works on large messages may keep the interpreter's lock. By
 # default it is five milliseconds, for which each step of the reactor may have to wait.
 _SWITCH_SECONDS = 0.001
-
-# How much more was made than freed when the youngest objects are looked through for
-# garbage, and after how many times of that the older ones. With Python's own numbers, a
-# full look-through every other second took a quarter of the CPU time of a flood, whose
-# requests wait for seconds. There is little garbage: see `net/handled`.
-_GARBAGE_THRESHOLDS = (10_000, 10, 20)
-
-# Beside inbound connections: outbound ones, most of them to servers that do not answer;
-# questions to the DNS, arriving bodies, the store.
-_OTHER_FILES = 1000 + MAX_SECOND
 
 
 def run(
@@ -160,17 +135,6 @@ def _superior(worker: Worker | None) -> tuple[ServiceManager | Link, _Obey]:
     return ServiceManager(os.environ, os.getpid()), signals.obey
 
 
-def collect_garbage() -> None:
-    """Collect garbage from now on.
-
-    A full collection visits all objects, for tens of milliseconds. The present ones
-    stay for the life of the process, and are left out.
-    """
-    gc.freeze()
-    gc.set_threshold(*_GARBAGE_THRESHOLDS)
-    gc.enable()
-
-
 def _warn_of_trust(config: Config, worker: Worker | None) -> None:
     """Name the clients without limits; a lab trusts this machine on purpose."""
     trusted = config.limits.trusted_clients
@@ -226,74 +190,3 @@ def _reload(path: Path, endpoint: Endpoint, worker: Worker | None) -> None:
         return identity.load(path, server)
 
     endpoint.reload(config, load)
-
-
-def raise_file_limit(connections: int) -> None:
-    """Raise the limit of open files to the configured connections, if possible."""
-    wanted = connections + _OTHER_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        _log.warn(
-            "limits.max_connections is {connections}, but this process may open only "
-            "{hard} files; let it have {wanted} (`ulimit -Hn`, or LimitNOFILE)",
-            connections=connections,
-            hard=hard,
-            wanted=wanted,
-        )
-        wanted = hard
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def resolve(path: Path, config: Config, server_name: ServerName) -> ResolutionView:
-    """Resolve one name as `config` says, and describe how; raises `ConfigError`."""
-    reactor = process_reactor()
-    budgets = Budgets(reactor, config.limits.trusts)
-    trust = build_trust(path, config)
-    lookups = build_lookups(config, reactor)
-    resolver = build_discovery(config, trust, lookups, reactor, SystemRandom(), budgets)
-    reach = Reach(lookups.addresses, build_address_policy(config))
-    return _finish(describe_resolution(resolver, reach, reactor, server_name))
-
-
-def keys(
-    path: Path,
-    config: Config,
-    ours: ServerName,
-    server_name: ServerName,
-    *,
-    v2_only: bool,
-) -> KeysView:
-    """Fetch one server's key documents, and describe them; raises `ConfigError`.
-
-    `ours` is the one of our servers that requests them.
-    """
-    endpoint = Endpoint(
-        path, config, identity.load_all(path, config), process_reactor(), SystemRandom()
-    )
-    return _finish(endpoint.describe_keys(ours, server_name, v2_only=v2_only))
-
-
-def _finish(work: Coroutine[Deferred[Any], Any, _T]) -> _T:
-    """Run the reactor until `work` is done; its result, or what it raises."""
-    reactor = process_reactor()
-    results: list[_T] = []
-    failures: list[Failure] = []
-
-    def start() -> None:
-        done = Deferred.fromCoroutine(work)
-        done.addCallbacks(results.append, failures.append)
-        done.addBoth(lambda _: reactor.stop())
-
-    reactor.callWhenRunning(start)
-    reactor.run()
-    for failure in failures:
-        failure.raiseException()
-    return results[0]
-
-
-def process_reactor() -> PosixReactorBase:
-    """The reactor of this process, with timers that run by the monotonic clock."""
-    if not isinstance(global_reactor, PosixReactorBase):
-        raise TypeError("this program needs a reactor of a POSIX system")
-    return steady(global_reactor)

@@ -33,13 +33,13 @@ def resolve(*, daemon: Daemon, as_json: bool, server_name: ServerName) -> None:
     Example:
       homeserver resolve -c homeserver.toml matrix.org
     """
-    from homeserver.app import run  # noqa: PLC0415 - as in `main`
+    from homeserver.app import look_up  # noqa: PLC0415 - as in `main`
 
     try:
         result = _ask_daemon(daemon, "resolve", server_name)
         if result is None:
             result = to_builtins(
-                run.resolve(daemon.path, load(daemon.path), server_name)
+                look_up.resolve(daemon.path, load(daemon.path), server_name)
             )
     except ConfigError as problem:
         fail(2, str(problem))
@@ -71,7 +71,7 @@ def keys(
     Example:
       homeserver keys -c homeserver.toml matrix.org
     """
-    from homeserver.app import run  # noqa: PLC0415 - as in `main`
+    from homeserver.app import look_up  # noqa: PLC0415 - as in `main`
 
     try:
         result = _ask_daemon(
@@ -81,7 +81,7 @@ def keys(
             config = load(daemon.path)
             ours = _ours(config, daemon.server)
             result = to_builtins(
-                run.keys(daemon.path, config, ours, server_name, v2_only=v2_only)
+                look_up.keys(daemon.path, config, ours, server_name, v2_only=v2_only)
             )
     except ConfigError as problem:
         fail(2, str(problem))

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
 
 from homeserver.app.discovery import build_discovery, build_lookups
-from homeserver.app.run import process_reactor, raise_file_limit
+from homeserver.app.process import process_reactor, raise_file_limit
 from homeserver.app.signals import obey
 from homeserver.conformance import preflight
 from homeserver.conformance.check import SPECIFICATION, Check

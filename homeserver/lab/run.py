@@ -12,7 +12,7 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.python.failure import Failure
 
 from homeserver.app import signals
-from homeserver.app.run import collect_garbage, process_reactor, raise_file_limit
+from homeserver.app.process import collect_garbage, process_reactor, raise_file_limit
 from homeserver.lab.folder import Folder
 from homeserver.lab.lab import Lab
 from homeserver.lab.options import LabOptions, Whereabouts
