@@ -11,5 +11,5 @@ A check is a function with the decorator `check`, or a row of a table, in a modu
         \"\"\"A key document whose valid_until_ts has passed verifies no request.\"\"\"
         ours = t.server(keys=lambda o: o.document(valid_until_ts=1))
         reply = await t.ask(ours)
-        return expect(reply.status == 401, reply, wanted="status 401")
+        return not_authenticated(reply)
 """

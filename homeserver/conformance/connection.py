@@ -6,6 +6,7 @@ reply is read within limits of bytes and of time.
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -49,13 +50,7 @@ class Connection:
             raise Late(f"no answer within {seconds:g} s") from None
         except NotHttp as problem:
             raise NoAnswer(str(problem)) from None
-        return Reply(
-            reply.status,
-            reply.headers,
-            reply.body,
-            self._clock.seconds() - began,
-            reply.interim,
-        )
+        return replace(reply, seconds=self._clock.seconds() - began)
 
     async def closed(self, seconds: float) -> bool:
         """Whether the target closes the connection within so many seconds."""

@@ -46,10 +46,10 @@ class Invite:
         version = self.room.room_version
         return hash_and_sign(self.pdu, version, self.signer.name, [self.key])
 
-    async def send(self, *, is_v2: bool = True) -> Reply:
+    async def send(self, *, is_v2: bool = True, takes_limit: bool = False) -> Reply:
         """The reply to it, by one of the two forms of the route.
 
-        Raises `NotTestable` where it is not there.
+        Raises `NotTestable` where it is not there, and as `Target.send`.
         """
         event = self.event
         state = self.room.shown_state
@@ -64,7 +64,9 @@ class Invite:
         )
         if not is_v2:
             body = {**event, "unsigned": {"invite_room_state": state}}
-        reply = await self.target.request(self.ours, "PUT", path, content=body)
+        reply = await self.target.request(
+            self.ours, "PUT", path, content=body, takes_limit=takes_limit
+        )
         return present(reply)
 
 
@@ -82,7 +84,7 @@ async def asked(
     for user in t.facts.users:
         invite = Invite(t, version, user)
         change(invite)
-        reply = await invite.send(is_v2=is_v2)
-        if reply.status != 429:
+        reply = await invite.send(is_v2=is_v2, takes_limit=True)
+        if not reply.is_limited:
             return invite, reply
     raise NotTestable("the target limits the invites of its users: name more of them")

@@ -8,7 +8,7 @@ Specification: Server-server API, "Joining Rooms", "Leaving Rooms (Rejecting Inv
 "Knocking upon a room".
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypedDict, Unpack
 from urllib.parse import quote
 
@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from homeserver.conformance.documents import as_json
 from homeserver.conformance.ours import Ours
-from homeserver.conformance.outcome import NotTestable
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
@@ -33,10 +32,6 @@ from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.signing import SigningKey
 
 Membership = Literal["join", "leave", "knock"]
-
-_MAX_TRIES = 8
-_USUAL_PAUSE_MS = 1000
-_MAX_PAUSE_MS = 5000
 
 ALL_VERSIONS = "&".join(f"ver={each}" for each in ROOM_VERSIONS)
 
@@ -69,7 +64,7 @@ async def make(
     user_id = user_id or user_of(ours)
     where = path(f"make_{membership}", room_id, user_id)
     query = None if membership == "leave" else query
-    return await _in_time(t, lambda: t.request(ours, "GET", where, query=query))
+    return await t.request(ours, "GET", where, query=query)
 
 
 def version_of(reply: Reply) -> RoomVersion | None:
@@ -166,27 +161,10 @@ async def put(
         version=1 if membership == "knock" else differs.get("api", 2),
     )
     query = differs.get("query")
-    reply = await _in_time(
-        t, lambda: t.request(ours, "PUT", where, content=event.pdu, query=query)
-    )
+    reply = await t.request(ours, "PUT", where, content=event.pdu, query=query)
     if reply.is_ok if membership == "leave" else is_new and not reply.is_ok:
         members.forget(ours, room_id)
     return reply
-
-
-async def _in_time(t: Target, asked: Callable[[], Awaitable[Reply]]) -> Reply:
-    """The reply to a request that is made again while it comes too soon.
-
-    It may be one of many joins. Raises `NotTestable` where it always comes too soon.
-    """
-    for _ in range(_MAX_TRIES):
-        reply = await asked()
-        if reply.status != 429:
-            return reply
-        wait_ms = reply.json.get("retry_after_ms")
-        pause_ms = wait_ms if isinstance(wait_ms, int) else _USUAL_PAUSE_MS
-        await t.wait_until(t.now_ts + min(pause_ms, _MAX_PAUSE_MS))
-    raise NotTestable("the target limits requests about rooms; let it allow more")
 
 
 def other_signatures(event: MemberEvent) -> Json:

@@ -76,7 +76,7 @@ async def look(
     """
     facts = Facts(users=given.users, setup=setup)
     target = Target(ground, facts)
-    await target.plain("GET", "/_matrix/key/v2/server")
+    await target.send("GET", "/_matrix/key/v2/server", takes_limit=True)
     facts.version = await _version(target)
     await _choose_names(ground, facts)
     await _find_literals(ground, facts)
@@ -90,7 +90,8 @@ async def look(
 
 
 async def _version(target: Target) -> str:
-    reply = await target.plain("GET", "/_matrix/federation/v1/version")
+    path = "/_matrix/federation/v1/version"
+    reply = await target.send("GET", path, takes_limit=True)
     server = reply.json.get("server")
     told = server if isinstance(server, dict) else {}
     parts = [str(told[name]) for name in ("name", "version") if name in told]
@@ -135,7 +136,7 @@ async def _probe(ground: Ground, facts: Facts, name: str | None = None) -> _Prob
         return _Probe(reply=str(problem), seen=Seen([]))
     try:
         reply = await target.ask(ours, seconds=_PROBE_SECONDS)
-    except NoAnswer as problem:
+    except (NoAnswer, NotTestable) as problem:
         return _Probe(reply=str(problem), seen=target.seen(ours))
     return _Probe(reply=str(reply), seen=target.seen(ours), is_believed=reply.is_ok)
 
@@ -204,5 +205,5 @@ async def _find_notary(ground: Ground, facts: Facts) -> None:
 
 
 async def _asked(target: Target, ours: Ours) -> None:
-    with suppress(NoAnswer):
+    with suppress(NoAnswer, NotTestable):
         await target.ask(ours, seconds=_PROBE_SECONDS)

@@ -32,7 +32,7 @@ from homeserver.conformance.check import (
 )
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.membership_requests import make, path, quoted
-from homeserver.conformance.ours import Ours
+from homeserver.conformance.outcome import NotTestable
 from homeserver.conformance.setup import Maker, SetupFailed
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
@@ -231,27 +231,27 @@ async def _made(
 
 async def _find_rooms(target: Target, rooms: Sequence[str]) -> None:
     """Find out the versions of the rooms that were named."""
-    facts = target.facts
     for each in rooms:
-        ours = target.server()
-        room_id = each
-        if each.startswith("#"):
-            facts.alias = each
-            reply = await target.request(
-                ours,
-                "GET",
-                path("query/directory"),
-                query=f"room_alias={quoted(each)}",
-            )
-            room_id = str(reply.json.get("room_id", ""))
-        version = await _version_of(target, ours, room_id)
-        if version is None:
-            facts.advice.append(f"--room {each}: the target lets nobody join it")
-        else:
-            facts.rooms[version] = room_id
+        try:
+            await _find_room(target, each)
+        except NotTestable as problem:
+            target.facts.advice.append(f"--room {each}: {problem}")
 
 
-async def _version_of(target: Target, ours: Ours, room_id: str) -> str | None:
+async def _find_room(target: Target, named: str) -> None:
+    """The same for one of them; raises `NotTestable`."""
+    facts, ours, room_id = target.facts, target.server(), named
+    if named.startswith("#"):
+        facts.alias = named
+        reply = await target.request(
+            ours,
+            "GET",
+            path("query/directory"),
+            query=f"room_alias={quoted(named)}",
+        )
+        room_id = str(reply.json.get("room_id", ""))
     reply = await make(target, ours, "join", room_id)
     version = reply.json.get("room_version")
-    return version if reply.is_ok and isinstance(version, str) else None
+    if not reply.is_ok or not isinstance(version, str):
+        raise NotTestable("the target lets nobody join it")
+    facts.rooms[version] = room_id

@@ -23,10 +23,15 @@ from homeserver.conformance.outcome import (
 )
 from homeserver.protocol.canonical_json import Json
 
+UNPROVEN = (401, 403)
+"""The statuses of what is not proven: the text fixes one for a wrong destination alone,
+and HTTP has two for credentials that are not enough."""
+
 MAX_BYTES = 32 * 2**20  # of a reply; the state of a large room has a few megabytes
 _MAX_HEAD = 64 * 1024
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: .*)?")
+_PAUSE = 1.0  # seconds, where a limit does not say for how long it holds
 _MAX_SHOWN = 200  # characters of a text of the target, in a line of a report
 
 
@@ -44,10 +49,21 @@ class Reply(Struct, frozen=True):
     interim: Sequence[int] = ()
     """The statuses of 1xx responses before it."""
 
+    version: str = "1.1"
+    """Of HTTP."""
+
     def header(self, name: str) -> str | None:
         """The first header of a name; None without one."""
         low = name.lower()
         return next((v for n, v in self.headers if n.lower() == low), None)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether it says that no other one follows on its connection."""
+        named = [v.lower() for n, v in self.headers if n.lower() == "connection"]
+        options = {each.strip() for value in named for each in value.split(",")}
+        is_kept = self.version != "1.0" or "keep-alive" in options
+        return "close" in options or not is_kept
 
     @property
     def content_type(self) -> str:
@@ -81,6 +97,19 @@ class Reply(Struct, frozen=True):
         return self.status == 200
 
     @property
+    def is_limited(self) -> bool:
+        """Whether it came too soon after others: 429."""
+        return self.status == 429
+
+    @property
+    def pause(self) -> float:
+        """For how many seconds nothing is to be asked, after 429."""
+        wait_ms, header = self.json.get("retry_after_ms"), self.header("Retry-After")
+        if header is not None and header.isascii() and header.isdigit():
+            return float(header)
+        return wait_ms / 1000 if type(wait_ms) is int and wait_ms >= 0 else _PAUSE
+
+    @property
     def is_refusal(self) -> bool:
         """Whether it blames the request: 4xx."""
         return 400 <= self.status < 500
@@ -112,6 +141,16 @@ def present(reply: Reply) -> Reply:
     return reply
 
 
+def unlimited(reply: Reply) -> Reply:
+    """A reply that did not come too soon after others; raises `NotTestable`."""
+    if reply.is_limited:
+        raise NotTestable(
+            f"the target limits requests ({reply}): let it allow more, or slow down "
+            "with --polite and --jobs 1"
+        )
+    return reply
+
+
 def status(reply: Reply, *wanted: int) -> Outcome:
     """Whether a reply has one of the statuses."""
     names = " or ".join(map(str, wanted))
@@ -125,7 +164,7 @@ def accepted(reply: Reply) -> Outcome:
 
 def not_authenticated(reply: Reply) -> Outcome:
     """Whether a request was refused for its signature."""
-    return status(reply, 401)
+    return status(reply, *UNPROVEN)
 
 
 def refused(reply: Reply, *errcodes: str) -> Outcome:
@@ -174,7 +213,7 @@ class Reader:
             if end < 0:
                 self._check_incomplete(is_closed=is_closed)
                 return None
-            code, headers = _read_head(self.buffer[:end])
+            version, code, headers = _read_head(self.buffer[:end])
             if code >= 200 or code == 101:
                 break
             self._interim.append(code)
@@ -188,7 +227,7 @@ class Reader:
             return None
         self.buffer = rest
         interim, self._interim = self._interim, []
-        return Reply(code, headers, body, interim=interim)
+        return Reply(code, headers, body, interim=interim, version=version)
 
     def _check_incomplete(self, *, is_closed: bool) -> None:
         start = self.buffer[:8]
@@ -200,7 +239,7 @@ class Reader:
             raise NotHttp("the connection was closed in the middle of a head")
 
 
-def _read_head(head: bytes) -> tuple[int, list[tuple[str, str]]]:
+def _read_head(head: bytes) -> tuple[str, int, list[tuple[str, str]]]:
     first, *lines = head.split(b"\r\n")
     found = _STATUS.fullmatch(first)
     if found is None:
@@ -211,7 +250,7 @@ def _read_head(head: bytes) -> tuple[int, list[tuple[str, str]]]:
         if not colon:
             raise NotHttp(f"no header: {shown(line.decode('latin-1'))}")
         headers.append((name.decode("latin-1"), value.strip().decode("latin-1")))
-    return int(found[2]), headers
+    return f"1.{int(found[1])}", int(found[2]), headers
 
 
 def _read_body(

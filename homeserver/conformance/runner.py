@@ -224,7 +224,7 @@ class Runner:
 async def answers(ground: Ground, facts: Facts) -> bool:
     """Whether the target answers the simplest request, whatever it says."""
     probe = Target(ground, facts).send(
-        "GET", "/_matrix/key/v2/server", seconds=_PROBE_SECONDS
+        "GET", "/_matrix/key/v2/server", seconds=_PROBE_SECONDS, takes_limit=True
     )
     try:
         await within(2 * _PROBE_SECONDS, ground.clock, probe)

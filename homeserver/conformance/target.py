@@ -7,24 +7,23 @@ Specification: Server-server API, "Request Authentication" and "Transactions".
 """
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypedDict, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from msgspec import UNSET
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 
 from homeserver import __version__
+from homeserver.conformance.changes import Changes, How
 from homeserver.conformance.connection import Connection, head
 from homeserver.conformance.facts import Facts
 from homeserver.conformance.ground import Ground
 from homeserver.conformance.our_servers import OurServers
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NoAnswer
-from homeserver.conformance.reply import Reply
+from homeserver.conformance.reply import Reply, unlimited
 from homeserver.conformance.seen import Seen
-from homeserver.control.signed_parts import SignBody
 from homeserver.lab.record.entry import Entry
-from homeserver.lab.spoil.draft import Draft
 from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import outgoing_of
@@ -42,33 +41,8 @@ _PATIENCE = 600.0  # seconds; checks end before
 
 _SECONDS = 30.0  # for a reply: the target may have to find a key first
 
-
-class Changes(TypedDict, total=False):
-    """What a request is to be, where it is not the usual one."""
-
-    content: object
-    query: str | None
-    headers: dict[str, str]
-    sign: SignBody | None
-    """What is signed, where it differs from what is sent; None for no signature."""
-
-    spoil: list[str]
-    """Mistakes of `lab.spoil`."""
-
-    authorization: Callable[[Draft], Sequence[str]]
-    """Makes the `Authorization` headers of the signed draft, in place of its own."""
-
-    wire: "Wire"
-    """Changes what goes over the wire, after it was signed."""
-
-    seconds: float
-    """For the reply."""
-
-
-Wire = Callable[
-    [list[tuple[str, str]], bytes | None], tuple[list[tuple[str, str]], bytes | None]
-]
-"""Makes other headers and another body of those of a request."""
+_MAX_TRIES = 8  # of a request to a target that limits them
+_MAX_PAUSE = 5.0  # seconds between two of them
 
 
 class Target(OurServers):
@@ -154,6 +128,7 @@ class Target(OurServers):
             data,
             ours=ours,
             seconds=changes.get("seconds", _SECONDS),
+            takes_limit=changes.get("takes_limit", False),
         )
 
     async def all(
@@ -182,11 +157,30 @@ class Target(OurServers):
         target: str,
         headers: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
-        *,
-        ours: Ours | None = None,
-        seconds: float = _SECONDS,
+        **how: Unpack[How],
     ) -> Reply:
-        """Any request, recorded, on a connection of its own; raises `NoAnswer`."""
+        """Any request, recorded, on a connection of its own; raises `NoAnswer`.
+
+        It is made again while the target limits requests, unless `takes_limit`: such a
+        reply tells nothing of what was asked. Raises `NotTestable` where it always
+        does.
+        """
+        tries = 1 if how.get("takes_limit") else _MAX_TRIES
+        reply = await self._send(method, target, headers, body, how)
+        while reply.is_limited and (tries := tries - 1):
+            await deferLater(self._ground.clock, min(reply.pause, _MAX_PAUSE))
+            reply = await self._send(method, target, headers, body, how)
+        return reply if how.get("takes_limit") else unlimited(reply)
+
+    async def _send(
+        self,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        how: How,
+    ) -> Reply:
+        ours, seconds = how.get("ours"), how.get("seconds", _SECONDS)
         await self._ground.pace()
         exchange = self._open(method, target, ours)
         connection: Connection | None = None
@@ -221,6 +215,8 @@ class Target(OurServers):
             "Host": self.route.host_header,
             "User-Agent": USER_AGENT,
             "Connection": "close",
+            # A server may choose any coding where none is named.
+            "Accept-Encoding": "identity",
         }
         if body is not None and "transfer-encoding" not in given:
             usual["Content-Length"] = str(len(body))

@@ -37,3 +37,24 @@ def test_replies_in_pieces() -> None:
             found.append((reply.status, reply.body, list(reply.interim)))
     assert found == [(200, b"{}", [100]), (200, b"{}", [])]
     assert reader.read("PUT", is_closed=True) is None
+
+
+# (the head of a reply, whether it says that its connection ends)
+LAST = [
+    (b"HTTP/1.1 200 OK", False),
+    (b"HTTP/1.1 200 OK\r\nConnection: keep-alive", False),
+    (b"HTTP/1.1 200 OK\r\nCONNECTION: Close", True),
+    (b"HTTP/1.1 200 OK\r\nConnection: upgrade\r\nConnection: x ,close", True),
+    (b"HTTP/1.0 200 OK", True),
+    (b"HTTP/1.0 200 OK\r\nConnection: Keep-Alive", False),
+]
+
+
+@pytest.mark.parametrize(("head", "is_last"), LAST)
+def test_whether_a_connection_is_kept(head: bytes, *, is_last: bool) -> None:
+    """A version has its default, and a header may say otherwise."""
+    reader = Reader()
+    reader.buffer = head + b"\r\nContent-Length: 0\r\n\r\n"
+    reply = reader.read("GET")
+    assert reply is not None
+    assert reply.is_last is is_last

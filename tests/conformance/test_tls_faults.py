@@ -3,15 +3,18 @@
 from collections.abc import Callable
 
 from cryptography import x509
+from msgspec.structs import replace
 from OpenSSL import SSL, crypto
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from homeserver.conformance.target import Target
 from homeserver.lab.authority.authority import Authority
 from homeserver.lab.seed import Seed
 from homeserver.net.tls.certificate import Certificate
 from homeserver.net.tls.certificate_names import check_name
 from homeserver.net.tls.client import ClientTls, Handshake
 from homeserver.net.tls.server import ServerTls, _Context
+from homeserver.protocol.discovery import Route
 from tests.conformance.faulty import Row, changed_json, fault_test, patched
 from tests.support.conformance_stage import Fault
 
@@ -148,6 +151,14 @@ class _Weak(_Context):
 
 _TLS = "homeserver.net.tls.client"
 
+_OWN_TLS = "homeserver.conformance.checks.own_tls"
+
+
+async def _one_and_another(t: Target) -> list[Route]:
+    """The address of a target, and the same as that of another name."""
+    return [t.route, replace(t.route, certificate_name="another.invalid")]
+
+
 ROWS: list[Row] = [
     (
         "names not compared",
@@ -206,6 +217,11 @@ ROWS: list[Row] = [
         changed_json(
             "/_matrix/key/v2/server", lambda each: {**each, "verify_keys": {}}
         ),
+        {"T33"},
+    ),
+    (
+        "a second address with another's certificate",
+        patched({f"{_OWN_TLS}._addresses": _one_and_another}),
         {"T33"},
     ),
 ]

@@ -26,7 +26,7 @@ def reply(status: int, **members: object) -> Reply:
 def returning(value: object) -> Callable[..., Any]:
     """A coroutine function with one result."""
 
-    async def made(*_: object) -> object:
+    async def made(*_: object, **__: object) -> object:
         return value
 
     return made

@@ -15,7 +15,12 @@ from collections.abc import (
     Sequence,
     Set,
 )
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -83,6 +88,9 @@ class Fault:
 
 SOUND = Fault()
 
+Behind = Callable[[SocketAddress], AbstractContextManager[SocketAddress]]
+"""Stands before the address of a target for as long as a run; the address to ask."""
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -113,17 +121,23 @@ class Stage:
         return only if self.is_whole or not expected else sorted(expected)
 
     def run(
-        self, only: Sequence[str], fault: Fault = SOUND, skip: Sequence[str] = ()
+        self,
+        only: Sequence[str],
+        fault: Fault = SOUND,
+        skip: Sequence[str] = (),
+        behind: Behind = nullcontext,
     ) -> Mapping[str, Result]:
         """The results of checks against a target with a fault, by ID."""
-        return wait(self._run(only, fault, skip), _SECONDS)
+        return wait(self._run(only, fault, skip, behind), _SECONDS)
 
     async def _run(
-        self, only: Sequence[str], fault: Fault, skip: Sequence[str]
+        self, only: Sequence[str], fault: Fault, skip: Sequence[str], behind: Behind
     ) -> Mapping[str, Result]:
-        with fault.patched():
+        with fault.patched(), ExitStack() as stack:
             endpoint, ground = await self.target(fault)
             try:
+                where = stack.enter_context(behind(_local(ground.target)))
+                ground = ground_of(self.lab, _options(ground.target, where))
                 given = Given(users=[f"@alice:{ground.target}"])
                 maker = TargetRooms(endpoint, ground.target, _MEDIA)
                 run = _results(ground, given, only, skip, maker)
@@ -136,7 +150,7 @@ class Stage:
     ) -> Mapping[str, Result]:
         """The results of checks against another server at 127.0.0.1, by ID."""
         server = ServerName.parse(name)
-        ground = ground_of(self.lab, _options(server))
+        ground = ground_of(self.lab, _options(server, _local(server)))
         run = _results(ground, Given(), only, skip)
         return wait(self._tidily(run), _SECONDS)
 
@@ -184,7 +198,7 @@ class Stage:
             Credentials(lambda: identity),
         )
         _define_user(endpoint.parts.servers[server])
-        return endpoint, ground_of(lab, _options(server))
+        return endpoint, ground_of(lab, _options(server, _local(server)))
 
 
 def _define_user(server: Server) -> None:
@@ -251,11 +265,15 @@ async def _results(
     return runner.results
 
 
-def _options(server: ServerName) -> ConformOptions:
+def _local(server: ServerName) -> SocketAddress:
+    return SocketAddress("127.0.0.1", server.port or 0)
+
+
+def _options(server: ServerName, where: SocketAddress) -> ConformOptions:
     return ConformOptions(
         target=server,
         # The system's look-ups need threads, which this reactor has not started.
-        target_address=SocketAddress("127.0.0.1", server.port or 0),
+        target_address=where,
         listen=_ANY_PORT,
         dns=_ANY_PORT,
         zone="lab.test",

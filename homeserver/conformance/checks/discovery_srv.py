@@ -22,7 +22,7 @@ from homeserver.conformance.check import (
 )
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import Outcome, expect, reported
-from homeserver.conformance.reply import Reply
+from homeserver.conformance.reply import UNPROVEN, Reply
 from homeserver.conformance.seen import headers_of
 from homeserver.conformance.target import Target
 from homeserver.lab.dns_server.records import Record
@@ -176,8 +176,8 @@ async def no_service(t: Target) -> Outcome:
     )
     reply = await t.ask(ours)
     seen = t.seen(ours)
-    is_met = reply.status == 401 and not seen.key_requests
-    wanted = "status 401, and no request for keys"
+    is_met = reply.status in UNPROVEN and not seen.key_requests
+    wanted = "status 401 or 403, and no request for keys"
     return expect(is_met, reply, seen, wanted=wanted)
 
 

@@ -1,7 +1,7 @@
 """T: certificates of ours, as the target judges them.
 
-Rules: a certificate is refused where the target answers 401 and has sent no byte of
-HTTP over the connection that showed it.
+Rules: a certificate is refused where the target answers 401 or 403, and has sent no
+byte of HTTP over the connection that showed it.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ from homeserver.conformance.check import (
 )
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.outcome import NotTestable, Outcome, expect
-from homeserver.conformance.reply import Reply
+from homeserver.conformance.reply import UNPROVEN, Reply
 from homeserver.conformance.target import Target
 from homeserver.lab.authority.authority import Authority, Issuer, form_of
 from homeserver.lab.authority.faults import CERTIFICATE_FAULTS
@@ -43,10 +43,10 @@ def judge_refused(t: Target, ours: Ours, reply: Reply) -> Outcome:
     """Whether nothing was sent to a server of ours, and its request was refused."""
     seen = t.seen(ours)
     return expect(
-        reply.status == 401 and not seen.requests,
+        reply.status in UNPROVEN and not seen.requests,
         reply,
         seen,
-        wanted="status 401, and no request over that connection",
+        wanted="status 401 or 403, and no request over that connection",
     )
 
 

@@ -3,6 +3,9 @@
 Rules: each connection is ours, and closed at once; nothing is asked but key documents.
 """
 
+import socket
+
+from msgspec.structs import replace
 from OpenSSL import SSL
 
 from homeserver.conformance.check import check, info, must, should
@@ -16,6 +19,7 @@ from homeserver.conformance.outcome import (
     reported,
     unmet,
 )
+from homeserver.conformance.reply import unlimited
 from homeserver.conformance.target import Target
 from homeserver.net.addresses import AddressPolicy
 from homeserver.net.cause import OURSELVES, Cause
@@ -63,8 +67,10 @@ async def old_versions(t: Target) -> Outcome:
 @check("T32", info, _TLS)
 async def no_sni(t: Target) -> Outcome:
     """A client that names no host (SNI) is served, or refused."""
-    route = (await _addresses(t))[0]
+    [address, *_] = await _addresses(t)
     try:
+        # The name of an address is not sent.
+        route = replace(address, certificate_name=address.host)
         connection = await t.connect(route=route)
     except NoAnswer as problem:
         return reported(problem)
@@ -72,36 +78,58 @@ async def no_sni(t: Target) -> Outcome:
     return reported("it answers", connection.certificate_problem or "")
 
 
-@check("T33", must, _RESOLVING)
+@check("T33", must, _RESOLVING, after=["T30"])
 async def every_address(t: Target) -> Outcome:
     """Each address of the target serves the same keys, and proves the name."""
     found: list[tuple[str, Outcome]] = []
     first: object = None
     for each in await _addresses(t):
         label = f"{each.host}:{each.port}"
+        if not _has_way(each):
+            continue
         try:
             connection = await t.connect(route=each)
             connection.send(head("GET", _KEYS, t.complete([], None)))
-            reply = await connection.read()
+            reply = unlimited(await connection.read())
             connection.close()
         except NoAnswer as problem:
             found.append((label, unmet(problem, wanted="a key document")))
             continue
-        keys = reply.json.get("verify_keys")
+        keys, unproven = reply.json.get("verify_keys"), connection.certificate_problem
         first = first or keys
-        is_same = bool(keys) and keys == first
-        found.append((label, expect(is_same, reply, wanted="the same keys")))
+        outcome = expect(
+            bool(keys) and keys == first and unproven is None,
+            reply,
+            "other keys than the first one" if keys != first else "the same keys",
+            unproven or "the certificate proves the name",
+            wanted="the same keys, behind a certificate of the name",
+        )
+        found.append((label, outcome))
+    if not found:
+        raise NotTestable("this machine has no way to any address of the target")
     return each_of(found)
 
 
 async def _addresses(t: Target) -> list[Route]:
-    """A route to each address, without a name for SNI."""
+    """A route to each address."""
     dialer = t.ground.lab.endpoint.parts.shared.dialer
     return [
-        Route(address, route.port, route.host_header, address)
+        Route(address, route.port, route.host_header, route.certificate_name)
         for route in t.ground.routes
         for address in await dialer.addresses(route.host, OURSELVES)
     ]
+
+
+def _has_way(route: Route) -> bool:
+    """Whether this machine has a way to an address, as one without IPv6 has not."""
+    family = socket.AF_INET6 if ":" in route.host else socket.AF_INET
+    try:
+        # It sends nothing.
+        with socket.socket(family, socket.SOCK_DGRAM) as prober:
+            prober.connect((route.host, route.port))
+    except OSError:
+        return False
+    return True
 
 
 async def _shake_hands(t: Target, context: SSL.Context) -> str | None:

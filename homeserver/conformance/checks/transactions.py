@@ -238,7 +238,7 @@ async def at_once(t: Target) -> Outcome:
     """Five transactions of a server at once are taken, or limited with 429."""
     ours = t.server()
     await t.ask(ours)
-    replies = await t.all([t.ask(ours) for _ in range(5)])
+    replies = await t.all([t.ask(ours, takes_limit=True) for _ in range(5)])
     return reported(", ".join(sorted(str(each.status) for each in replies)))
 
 

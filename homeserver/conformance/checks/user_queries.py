@@ -14,7 +14,12 @@ from homeserver.conformance.check import (
 )
 from homeserver.conformance.checks.queries import V1, get, not_found
 from homeserver.conformance.outcome import NotTestable, Outcome, expect, reported
-from homeserver.conformance.reply import Reply, present, refused, status
+from homeserver.conformance.reply import (
+    Reply,
+    not_authenticated,
+    present,
+    refused,
+)
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
 
@@ -128,9 +133,9 @@ async def unknown_media(t: Target) -> Outcome:
 
 @check("Q23", must, _MEDIA)
 async def unsigned_media(t: Target) -> Outcome:
-    """Media is refused to a request without a signature, with 401."""
+    """Media is refused to a request without a signature, with 401 or 403."""
     path = f"{V1}/media/download/{t.fresh('none')}"
-    return status(present(await t.plain("GET", path)), 401)
+    return not_authenticated(present(await t.plain("GET", path)))
 
 
 def _known_media(check_id: str, kind: str, query: str) -> Check:

@@ -6,15 +6,28 @@ from what is sent in one part.
 
 from typing import Unpack
 
+from homeserver.conformance.changes import Changes
 from homeserver.conformance.check import TRUSTED_NAME, Check, check, info, must
 from homeserver.conformance.checks.x_matrix import changed, written
-from homeserver.conformance.outcome import Outcome, each_of, expect, reported
-from homeserver.conformance.reply import Reply, accepted, not_authenticated
-from homeserver.conformance.target import Changes, Target
+from homeserver.conformance.outcome import (
+    NotTestable,
+    Outcome,
+    each_of,
+    expect,
+    reported,
+)
+from homeserver.conformance.reply import (
+    Reply,
+    accepted,
+    not_authenticated,
+    status,
+)
+from homeserver.conformance.target import Target
 from homeserver.control.signed_parts import SignBody
 
 _AUTHENTICATION = "Server-server API, Request Authentication"
 _OTHER = "elsewhere.invalid"
+_CLOSED = 403  # of profiles that nobody gets, and of requests that are not believed
 
 
 async def _unknown_user(t: Target, **changes: Unpack[Changes]) -> Reply:
@@ -36,7 +49,10 @@ def _believed(reply: Reply) -> Outcome:
 @check("A01", must, _AUTHENTICATION, needs=[TRUSTED_NAME])
 async def without_body(t: Target) -> Outcome:
     """A request without a body is signed without content, and is believed so."""
-    return _believed(await _unknown_user(t))
+    reply = await _unknown_user(t)
+    if reply.status == _CLOSED:
+        _tell_apart(reply, await _unknown_user(t, sign=SignBody(content={})))
+    return _believed(reply)
 
 
 def _unproven(check_id: str, rule: str, **changes: Unpack[Changes]) -> Check:
@@ -95,8 +111,8 @@ async def for_another(t: Target) -> Outcome:
     passed_on = await t.ask(t.server(), sign=whole, authorization=header)
     return each_of(
         [
-            ("signed for the target", not_authenticated(named)),
-            ("signed for the other", not_authenticated(passed_on)),
+            ("signed for the target", status(named, 401)),
+            ("signed for the other", status(passed_on, 401)),
         ]
     )
 
@@ -164,7 +180,16 @@ async def _ask_escaped(t: Target, *, is_decoded: bool) -> Reply:
 @check("A24", must, _AUTHENTICATION, needs=[TRUSTED_NAME])
 async def empty_content(t: Target) -> Outcome:
     """A request without a body that is signed with the content {} proves nothing."""
-    return not_authenticated(await _unknown_user(t, sign=SignBody(content={})))
+    reply = await _unknown_user(t, sign=SignBody(content={}))
+    if reply.status == _CLOSED:
+        _tell_apart(await _unknown_user(t), reply)
+    return not_authenticated(reply)
+
+
+def _tell_apart(sound: Reply, unproven: Reply) -> None:
+    """Raise `NotTestable` where a target forbids both, proven or not."""
+    if sound.status == unproven.status:
+        raise NotTestable(f"profiles are forbidden to all: {sound}")
 
 
 @check("A32", must, _AUTHENTICATION, needs=[TRUSTED_NAME])
