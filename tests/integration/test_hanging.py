@@ -1,7 +1,6 @@
 """Destinations that never answer keep no other one waiting."""
 
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from tests.support.eventually import eventually
 from tests.support.hanging_servers import hanging
 from tests.support.receivers import receiving
 
-CROWD = 150  # more than all slots
-
-LIMIT_SECONDS = 30.0  # for what takes less than two; each of the crowd hangs for sixty
+CROWD = 150  # more than all slots; each hangs for a minute
 
 EDU = '{"edu_type": "m.test", "content": {}}'
 
@@ -48,11 +45,16 @@ def test_crowd_that_hangs(tmp_path: Path) -> None:
         queue(alpha.folder / "homeserver.db", names)
         with alpha.running() as process:
             first_line(process)
-            eventually(lambda: crowd.requests >= CROWD)
-            for _ in range(3):
-                began = time.monotonic()
+
+            def is_served_meanwhile() -> bool:
+                eventually(lambda: crowd.waiting == CROWD)
+                before = crowd.ended
                 [state] = alpha.ask(
-                    "send", receiver.name, "--edu", EDU, "--timeout", "40"
+                    "send", receiver.name, "--edu", EDU, "--timeout", "100"
                 )
                 assert state["state"] == "delivered"
-                assert time.monotonic() - began < LIMIT_SECONDS / 2
+                # On a slow machine, one of them may have ended by itself.
+                return crowd.ended == before
+
+            for _ in range(3):
+                eventually(is_served_meanwhile)

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import re
 import socket
 import ssl
@@ -16,7 +15,7 @@ import pytest
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
-from tests.support.eventually import eventually
+from tests.support.eventually import HANGING_SECONDS, eventually
 from tests.support.http_connection import request
 from tests.support.raw_client import Talk, talking
 from tests.support.senders import make_known
@@ -46,6 +45,9 @@ ELSEWHERE = "127.0.0.2"
 
 MEGABYTE = 2**20
 
+# What is closed before any test ends is not closed for its slowness.
+PATIENT = "[limits]\nrequest_seconds = 3000\n"
+
 
 def put(content: Json = EMPTY, length: int | None = None) -> bytes:
     """A transaction of beta; or its head alone, which announces so many bytes."""
@@ -53,12 +55,6 @@ def put(content: Json = EMPTY, length: int | None = None) -> bytes:
     if length is None:
         return request("PUT", SEND, [header], encode(content))
     return request("PUT", SEND, [header, f"Content-Length: {length}"])
-
-
-def cpu(process_id: int) -> float:
-    """The seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def control(alpha: Endpoint) -> tuple[int, str]:
@@ -76,27 +72,23 @@ def control(alpha: Endpoint) -> tuple[int, str]:
 def plainly(port: int) -> Iterator[Talk]:
     """A connection without TLS."""
     with (
-        socket.create_connection((LOOPBACK, port), timeout=30) as connection,
+        socket.create_connection((LOOPBACK, port), HANGING_SECONDS) as connection,
         connection.makefile("rb") as stream,
     ):
         yield Talk(connection, stream)  # type: ignore[arg-type]
 
 
 def test_bodies_that_nobody_waits_for(tmp_path: Path) -> None:
-    """Without a usable header the answer comes at once, and twelve megabytes after it.
-
-    They cost next to nothing: two milliseconds of CPU each; reading one would be
-    four hundred.
-    """
+    """Without a usable header the answer comes before the body, which is not kept."""
     body = b'{"a":[' + b"1," * (6 * MEGABYTE) + b"1]}"
-    with running(tmp_path) as (alpha, process_id):
-        begun = cpu(process_id)
+    with running(tmp_path, PATIENT) as (alpha, _):
         for number in range(20):
             with talking(alpha.port) as talk:
                 data = request("PUT", SEND, body=body)
                 if number % 2:
                     talk.send(data[:1000])
                     assert talk.answer().error == (401, "M_UNAUTHORIZED")
+                    assert body_bytes(alpha)["use"] == 0
                     assert talk.is_closed
                 else:
                     try:
@@ -105,7 +97,6 @@ def test_bodies_that_nobody_waits_for(tmp_path: Path) -> None:
                     except (ssl.SSLError, OSError):
                         continue  # it was cut off, as it did not stop
                     assert answer.error == (401, "M_UNAUTHORIZED")
-        assert (cpu(process_id) - begun) / 20 < 0.1
 
 
 def test_room_for_bodies(tmp_path: Path) -> None:
@@ -136,7 +127,7 @@ def until_arrived(alpha: Endpoint, size: int) -> None:
 def body_bytes(alpha: Endpoint) -> Json:
     """The bound on the bodies of requests to the federation listener."""
     port, header = control(alpha)
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=HANGING_SECONDS)
     name, _, value = header.partition(": ")
     connection.request("GET", "/v1/bounds", headers={name: value})
     answer: dict[str, list[Json]] = json.loads(connection.getresponse().read())
@@ -162,7 +153,7 @@ def test_full_temporary_folder(tmp_path: Path) -> None:
 
 def test_too_much_for_the_control_api(tmp_path: Path) -> None:
     """A client reads its 413, whether it sent a part of its body or sends still."""
-    with running(tmp_path, "[limits]\nmax_body_bytes = 1000\n") as (alpha, _):
+    with running(tmp_path, f"{PATIENT}max_body_bytes = 1000\n") as (alpha, _):
         port, token = control(alpha)
         target = "/v1/send/beta.test"
         with plainly(port) as talk:
@@ -175,9 +166,7 @@ def test_too_much_for_the_control_api(tmp_path: Path) -> None:
             talk.send(b"x" * (4 * MEGABYTE))
             answer = talk.answer()
             assert answer.error == (413, "M_TOO_LARGE")
-            begun = time.monotonic()
             assert talk.is_closed
-            assert time.monotonic() - begun < 20
 
 
 def test_no_token_no_body(tmp_path: Path) -> None:
@@ -192,6 +181,7 @@ def test_no_token_no_body(tmp_path: Path) -> None:
 @pytest.mark.parametrize("listener", ["federation", "control"])
 def test_slow_body(tmp_path: Path, listener: str) -> None:
     """A body that takes too long is answered, and cut off two seconds later."""
+    begun = time.monotonic()
     with (
         running(tmp_path, "[limits]\nrequest_seconds = 1\n") as (alpha, _),
         ExitStack() as stack,
@@ -206,13 +196,18 @@ def test_slow_body(tmp_path: Path, listener: str) -> None:
             talk.send(request("POST", "/v1/send/beta.test", head))
         talk.send(b"x")
         answer = talk.answer()
-        answered = time.monotonic()
         assert answer.error == (408, "M_UNKNOWN")
-        with pytest.raises(OSError):
-            while time.monotonic() - answered < 20:
+
+        def is_cut_off() -> bool:
+            try:
                 talk.send(b"x")
-                time.sleep(0.1)
-        assert time.monotonic() - answered >= 1.5
+            except OSError:
+                return True
+            return False
+
+        eventually(is_cut_off)
+        # A second for the body, and two that begin when the answer is sent.
+        assert time.monotonic() - begun >= 3
 
 
 def test_connections_to_the_control_api(tmp_path: Path) -> None:
@@ -220,11 +215,15 @@ def test_connections_to_the_control_api(tmp_path: Path) -> None:
     configuration = ""
     with running(tmp_path, configuration) as (alpha, _), ExitStack() as stack:
         port, token = control(alpha)
-        silent = [stack.enter_context(plainly(port)) for _ in range(100)]
+        asking = request("GET", "/v1/peers", [token, "Host: localhost"])
+        silent = [stack.enter_context(plainly(port)) for _ in range(99)]
+        last = stack.enter_context(plainly(port))
+        last.send(asking)
+        assert last.answer().status == 200  # those before it were taken before it
         time.sleep(2.5)  # until they count as silent
         for number in range(2):
             talk = stack.enter_context(plainly(port))
-            talk.send(request("GET", "/v1/peers", [token, "Host: localhost"]))
+            talk.send(asking)
             assert talk.answer().status == 200
             with pytest.raises((EOFError, ConnectionError)):
                 silent[number].answer()

@@ -13,11 +13,14 @@ from contextlib import contextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
 from socket import create_server, socket
+from typing import Literal
 
 from cryptography import x509
 
 from scripts.processes import free_ports
 from tests.support.certificates import Issued, issue
+
+_Stage = Literal["handshake", "idle", "waiting"]
 
 
 class Crowd(threading.Thread):
@@ -26,7 +29,7 @@ class Crowd(threading.Thread):
     def __init__(self, addresses: list[str], authority: Issued, folder: Path) -> None:
         super().__init__(name="crowd")
         self._selector = selectors.DefaultSelector()
-        self._connections: dict[socket, bool] = {}
+        self._connections: dict[socket, _Stage] = {}
         self._ends = threading.Event()
         [self.port] = free_ports(1)
         for address in addresses:
@@ -37,8 +40,13 @@ class Crowd(threading.Thread):
             listener = create_server((address, self.port))
             listener.settimeout(0)
             self._selector.register(listener, selectors.EVENT_READ, context)
-        self.requests = 0
-        """How many connections have got a request."""
+        self.ended = 0
+        """How many connections have ended after a request."""
+
+    @property
+    def waiting(self) -> int:
+        """How many connections wait for the answer to a request."""
+        return list(self._connections.values()).count("waiting")
 
     def run(self) -> None:
         """Accept, and hang."""
@@ -67,16 +75,16 @@ class Crowd(threading.Thread):
             tls = context.wrap_socket(
                 connection, server_side=True, do_handshake_on_connect=False
             )
-            self._connections[tls] = False
+            self._connections[tls] = "handshake"
             self._selector.register(tls, selectors.EVENT_READ, tls)
 
     def _read(self, tls: ssl.SSLSocket) -> None:
         try:
-            if not self._connections[tls]:
+            if self._connections[tls] == "handshake":
                 tls.do_handshake()
-                self._connections[tls] = True
+                self._connections[tls] = "idle"
             if tls.recv(65536):
-                self.requests += 1
+                self._connections[tls] = "waiting"
                 return
         except ssl.SSLWantReadError:
             return
@@ -84,7 +92,7 @@ class Crowd(threading.Thread):
             pass
         self._selector.unregister(tls)
         tls.close()
-        del self._connections[tls]
+        self.ended += self._connections.pop(tls) == "waiting"
 
 
 @contextmanager

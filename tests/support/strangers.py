@@ -66,14 +66,20 @@ def silent_server() -> Iterator[int]:
 
 
 @contextmanager
-def attack(port: int, per_second: float, how: str) -> Iterator[None]:
-    """Send forged requests to a daemon all the time, as `forging` can."""
+def attack(port: int, first: int, how: str) -> Iterator[None]:
+    """Send forged requests to a daemon all the time, as `forging` can.
+
+    The first ones were sent when the context begins.
+    """
     command = [sys.executable, "-m", "tests.support.forging"]
     with silent_server() as silent:
-        arguments = [str(port), str(per_second), how, str(silent)]
-        process = subprocess.Popen([*command, *arguments], cwd=_ROOT)
-        try:
-            yield
-        finally:
-            process.kill()
-            process.wait()
+        arguments = [str(port), str(first), how, str(silent)]
+        with subprocess.Popen(
+            [*command, *arguments], cwd=_ROOT, stdout=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "begun\n"
+                yield
+            finally:
+                process.kill()

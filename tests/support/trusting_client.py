@@ -6,12 +6,11 @@ from http.client import HTTPSConnection
 from typing import NamedTuple
 
 from scripts.processes import LOOPBACK
+from tests.support.eventually import HANGING_SECONDS
 
 TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which loads no roots
 TRUSTING.check_hostname = False
 TRUSTING.verify_mode = ssl.CERT_NONE
-
-_SECONDS = 30.0  # for what takes milliseconds; machines are shared
 
 
 class Got(NamedTuple):
@@ -27,7 +26,7 @@ def connect(
     sni: str | None = None,
     *,
     source: str = LOOPBACK,
-    seconds: float = _SECONDS,
+    seconds: float = HANGING_SECONDS,
 ) -> HTTPSConnection:
     """A connection after its handshake, from `source`; without `sni`, to no name."""
     plain = socket.create_connection((LOOPBACK, port), seconds, (source, 0))
