@@ -33,6 +33,15 @@ class Ends:
         self._passed_over: dict[EventId, Sequence[EventId]] = {}
         self._continued: set[EventId] = set()
 
+    def continued(
+        self, entries: Mapping[EventId, Entry], events: Mapping[EventId, Event]
+    ) -> "Ends":
+        """Others that have noted the same; the arguments are those of `Ends`."""
+        other = Ends(entries, events)
+        other._passed_over.update(self._passed_over)
+        other._continued.update(self._continued)
+        return other
+
     def note(self, entry: Entry) -> None:
         """Note what an event cites."""
         if entry.outcome.may_be_cited:

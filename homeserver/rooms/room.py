@@ -140,11 +140,6 @@ class Room:
         found = [self.graph.event(each) for each in chain]
         return sorted(found, key=lambda each: self.entries[each.event_id].position)
 
-    def _auth_events(self, event: Event) -> list[Event]:
-        if event.type == "m.room.create":
-            return []
-        return [self.graph.event(each) for each in event.auth_event_ids]
-
     async def read(self, event_ids: Collection[EventId]) -> dict[EventId, Event]:
         """Events of the room, as they came, as far as it has them."""
         known = [each for each in event_ids if each in self.entries]
@@ -277,6 +272,15 @@ class Room:
             self._rejected.add(entry.event_id)
         self._ends.note(entry)
 
+    def continued(self) -> "Room":
+        """A room for another reading, with the events that this one has."""
+        other = Room(self.room_id, self.room_version, self._store, self.pace)
+        other.entries.update(self.entries)
+        other.events.update(self.events)
+        other._rejected.update(self._rejected)
+        other._ends = self._ends.continued(other.entries, other.events)
+        return other
+
     def mark_written(self, change: RoomChange, revision: int) -> None:
         """Note that the store has a change, and its revision after that."""
         self.revision, self.members_number = revision, change.current
@@ -286,7 +290,8 @@ class Room:
         if event.type == "m.room.create":
             return CitedEvents((), None)  # nothing authorises the beginning of a room
         create = self.graph.create_of(event)
-        return CitedEvents(self._auth_events(event), create, self._rejected)
+        cited = [self.graph.event(each) for each in event.auth_event_ids]
+        return CitedEvents(cited, create, self._rejected)
 
     def parse(self, text: bytes) -> Event:
         """An event of the room, from its JSON in the store."""

@@ -47,7 +47,7 @@ from homeserver.rooms.entry import Sent
 from homeserver.rooms.joins import Joins
 from homeserver.rooms.new_room import NewRoom
 from homeserver.rooms.policies import Recommend, not_asked
-from homeserver.rooms.reading import ReadEvent, read_room
+from homeserver.rooms.reading import ReadEvent, had, read_room
 from homeserver.rooms.room import Room
 from homeserver.rooms.turn import Turn
 from homeserver.storage.joined_rooms import RoomStore
@@ -103,16 +103,16 @@ class Rooms:
         if room is not None and not await self._is_stale(room):
             return room
         if await self.store.revision(room_id) is None:
+            self._rooms.pop(room_id, None)
             return None
         async with self._reading:
             room = self._rooms.get(room_id)  # another one may have read it meanwhile
             if room is not None and not await self._is_stale(room):
                 return room
-            self._rooms.pop(room_id, None)
-            stored = await self.store.room(room_id, ReadEvent.of)
+            stored = await self.store.room(room_id, ReadEvent.of, had(room))
             if stored is None:
                 return None
-            room = await read_room(room_id, stored, self.store, self._pace)
+            room = await read_room(room_id, stored, self.store, self._pace, room)
             self._rooms[room_id] = room
             return room
 
@@ -130,7 +130,8 @@ class Rooms:
         If the block raises, nothing is written. Raises `NotFound`, `StoreUnavailable`.
         """
         while True:
-            room = self._rooms.get(room_id) or await self.known(room_id)
+            found = self._rooms.get(room_id)
+            room = found if found and not found.is_stale else await self.known(room_id)
             async with room.lock:
                 if not room.is_stale and await self._is_current(room):
                     turn = Turn(room)
@@ -282,14 +283,14 @@ class Rooms:
         """Whether the store has nothing newer, which another process wrote."""
         is_shared = self.store.is_shared
         if is_shared and await self.store.revision(room.room_id) != room.revision:
-            self._discard(room)
+            room.is_stale = True
         return not room.is_stale
 
     async def _is_stale(self, room: Room) -> bool:
         if self.store.is_shared and not room.lock.locked:
             revision = await self.store.revision(room.room_id)
             if revision != room.revision and not room.lock.locked:
-                self._discard(room)
+                room.is_stale = True
         return room.is_stale
 
     def _discard(self, room: Room) -> None:

@@ -64,6 +64,27 @@ class RoomStates:
         """The states since the last `mark_saved`."""
         return [each.change for each in self._states[self._saved :]]
 
+    @property
+    def saved(self) -> int:
+        """How many states are stored: those of lower numbers."""
+        return self._saved
+
+    def continued(
+        self, events: Mapping[EventId, Event], stored: Iterable[StateChange]
+    ) -> "RoomStates":
+        """The stored states, with others that another process has stored since.
+
+        `events` has those of all.
+        """
+        other = RoomStates(events)
+        other._states = self._states[: self._saved]
+        for change in stored:
+            other._append(change)
+        other._saved = len(other._states)
+        recent = (x for x in self._recent.items() if x[0] < self._saved)
+        other._recent.update(recent)
+        return other
+
     def mark_saved(self, saved: Sequence[StateChange]) -> None:
         """Note that states of `unsaved` are stored."""
         self._saved += len(saved)

@@ -28,13 +28,17 @@ from homeserver.storage.room_members import (
 from homeserver.storage.room_rows import (
     RoomChange,
     StoredEvent,
-    StoredRoom,
-    load_events,
-    load_states,
     record_events,
     record_room,
     record_states,
     room_length,
+)
+from homeserver.storage.stored_rooms import (
+    NOTHING,
+    Had,
+    StoredRoom,
+    load_events,
+    load_states,
 )
 from homeserver.storage.transaction_sizes import add_length, lock_counts, subtract
 
@@ -102,9 +106,9 @@ class RoomStore:
         return await self._database.read(Short(job))
 
     async def room(
-        self, room_id: RoomId, read: Callable[[StoredEvent], _T]
+        self, room_id: RoomId, read: Callable[[StoredEvent], _T], had: Had = NOTHING
     ) -> StoredRoom[_T] | None:
-        """A whole room; None if there is no such room.
+        """A room, without what was read before; None if there is no such room.
 
         `read` is called in the store's thread, and makes of each event what is kept.
         """
@@ -123,14 +127,18 @@ class RoomStore:
             if row is None:
                 return None
             version, revision, extremities, current, members = row
+            left_out = had if had.leads_to(revision) else NOTHING
             return StoredRoom(
+                left_out,
                 version,
                 revision,
                 json.loads(extremities),
                 current,
                 members,
-                load_states(cursor, self.server_name, room_id),
-                [read(x) for x in load_events(cursor, self.server_name, room_id)],
+                load_states(cursor, self.server_name, room_id, left_out),
+                list(
+                    map(read, load_events(cursor, self.server_name, room_id, left_out))
+                ),
             )
 
         return await self._database.read(job)
@@ -188,18 +196,18 @@ class RoomStore:
         """
 
         def job(cursor: Cursor) -> int:
-            record_room(cursor, self.server_name, change)
-            record_states(cursor, self.server_name, change)
-            record_events(cursor, self.server_name, change)
-            record_members(cursor, self.server_name, change)
             now_ts = self._clock(cursor)
+            revision = record_room(cursor, self.server_name, change, now_ts)
+            record_states(cursor, self.server_name, change)
+            record_events(cursor, self.server_name, change, revision)
+            record_members(cursor, self.server_name, change)
             for destination, pdu in change.outgoing:
                 queue = QueueId(self.server_name, destination)
                 texts = f"[{pdu.decode('utf-8')}]", "[]"
                 add_entry(cursor, queue, texts, now_ts)
             # Retention counts it, as it counts transactions.
             add_length(cursor, change.length)
-            return change.revision + 1
+            return revision
 
         is_short = change.length <= _MAX_SHORT_BYTES and len(change.outgoing) < 8
         is_short = is_short and not change.left  # all device lists may be looked at

@@ -1,12 +1,11 @@
 """The rows of a room in the store: values, and the parts of jobs that write them.
 
 Rules: a change of a room names the revision that it was made from. If the room has
-another one, nothing is written.
+another one, nothing is written. Rows of events and states are only added. An event's
+row that is written once more has the revision of that.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -22,11 +21,13 @@ _CHANGE_BYTES = 150  # of an entry of a state: two texts and an event ID
 
 _MEMBER_BYTES = 200  # of the row of a joined user, and its entry in the index
 
-_SLICE = 1000  # events that are read at once
+REVISIONS = 2**20
+"""The revisions of a room begin after the time in milliseconds, multiplied by this.
+
+So a room that was forgotten and joined again has none that it had before.
+"""
 
 _Key = tuple[str, str]
-
-_T = TypeVar("_T")
 
 
 class RoomChanged(Overloaded):
@@ -67,21 +68,6 @@ class StoredEvent(Struct, frozen=True):
     """In canonical JSON."""
 
     redacted_by: EventId | None = None
-
-
-class StoredRoom(Struct, Generic[_T], frozen=True):
-    """A room as it is read; its events as the caller makes them of their rows."""
-
-    room_version: str
-    revision: int
-    extremities: Sequence[EventId]
-    current: int
-    members: int
-    """The number of the state whose joined users are stored as such."""
-
-    states: Sequence[StateChange]
-    events: Sequence[_T]
-    """In the order of their positions."""
 
 
 class RoomChange(Struct, frozen=True):
@@ -125,8 +111,13 @@ def room_length(cursor: Cursor, own: ServerName, room_id: RoomId) -> int:
     return 0 if row is None else int(row[0])
 
 
-def record_room(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
-    """Write what a room is after a change; raises `RoomChanged`."""
+def record_room(
+    cursor: Cursor, own: ServerName, change: RoomChange, now_ts: int
+) -> int:
+    """Write what a room is after a change; returns its revision.
+
+    Raises `RoomChanged`.
+    """
     extremities = encode_integers(sorted(change.extremities)).decode("utf-8")
     key = (own.name, change.room_id)
     states = (change.current, change.current)
@@ -134,19 +125,28 @@ def record_room(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
         row = cursor.execute(
             "UPDATE joined_rooms SET revision = revision + 1, extremities = ?,"
             " current_state = ?, members_state = ?, length = length + ?"
-            " WHERE server_name = ? AND room_id = ? AND revision = ? RETURNING 1",
+            " WHERE server_name = ? AND room_id = ? AND revision = ?"
+            " RETURNING revision",
             (extremities, *states, change.length, *key, change.revision),
         ).fetchone()
     else:
         row = cursor.execute(
             "INSERT INTO joined_rooms (server_name, room_id, room_version,"
             " revision, extremities, current_state, members_state, length)"
-            " VALUES (?, ?, ?, 1, ?, ?, ?, ?)"
-            " ON CONFLICT (server_name, room_id) DO NOTHING RETURNING 1",
-            (*key, change.room_version, extremities, *states, change.length),
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (server_name, room_id) DO NOTHING RETURNING revision",
+            (
+                *key,
+                change.room_version,
+                now_ts * REVISIONS + 1,
+                extremities,
+                *states,
+                change.length,
+            ),
         ).fetchone()
     if row is None:
         raise RoomChanged(change.room_id)
+    return int(row[0])
 
 
 def record_states(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
@@ -169,8 +169,13 @@ def record_states(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
     )
 
 
-def record_events(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
-    """Write new events of a room, outliers that were judged, and redactions."""
+def record_events(
+    cursor: Cursor, own: ServerName, change: RoomChange, revision: int
+) -> None:
+    """Write new events of a room, outliers that were judged, and redactions.
+
+    `revision` is that of the room after it.
+    """
     key = (own.name, change.room_id)
     cursor.executemany(
         "INSERT INTO room_events (server_name, room_id, position, event_id,"
@@ -180,7 +185,7 @@ def record_events(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
         " outcome = excluded.outcome, check_number = excluded.check_number,"
         " rule = excluded.rule, why = excluded.why,"
         " state_before = excluded.state_before,"
-        " state_after = excluded.state_after",
+        " state_after = excluded.state_after, rewritten = ?",
         [
             (
                 *key,
@@ -194,54 +199,13 @@ def record_events(cursor: Cursor, own: ServerName, change: RoomChange) -> None:
                 each.after,
                 each.event.decode("utf-8"),
                 each.redacted_by,
+                revision,
             )
             for each in change.events
         ],
     )
     cursor.executemany(
-        "UPDATE room_events SET redacted_by = ?"
+        "UPDATE room_events SET redacted_by = ?, rewritten = ?"
         " WHERE server_name = ? AND room_id = ? AND event_id = ?",
-        [(by, *key, event_id) for event_id, by in change.redactions],
+        [(by, revision, *key, event_id) for event_id, by in change.redactions],
     )
-
-
-def load_states(cursor: Cursor, own: ServerName, room_id: RoomId) -> list[StateChange]:
-    """The states of a room, in the order of their numbers."""
-    rows = cursor.execute(
-        "SELECT number, base, changes FROM room_states"
-        " WHERE server_name = ? AND room_id = ? ORDER BY number",
-        (own.name, room_id),
-    ).fetchall()
-    return [
-        StateChange(
-            number,
-            base,
-            {(kind, key): event_id for kind, key, event_id in json.loads(changes)},
-        )
-        for number, base, changes in rows
-    ]
-
-
-def load_events(
-    cursor: Cursor, own: ServerName, room_id: RoomId
-) -> Iterator[StoredEvent]:
-    """The events of a room, in the order of their positions.
-
-    They are read in slices: those of a long room take a hundred megabytes.
-    """
-    first = 0
-    while True:
-        rows = cursor.execute(
-            "SELECT position, event_id, outcome, check_number, rule, why, state_before,"
-            " state_after, event, redacted_by FROM room_events"
-            " WHERE server_name = ? AND room_id = ? AND position >= ?"
-            " ORDER BY position LIMIT ?",
-            (own.name, room_id, first, _SLICE),
-        ).fetchall()
-        for position, own_id, outcome, check, rule, why, *states, event, by in rows:
-            verdict, (before, after) = (outcome, check, rule, why), states
-            text = event.encode("utf-8")
-            yield StoredEvent(position, own_id, *verdict, before, after, text, by)
-        if len(rows) < _SLICE:
-            return
-        first = rows[-1][0] + 1

@@ -15,7 +15,7 @@ from homeserver.protocol.rooms.state import StateKey, users_with
 from homeserver.rooms.reading import ReadEvent, read_room
 from homeserver.rooms.room import Room
 from homeserver.rooms.states import EMPTY, RoomStates
-from homeserver.storage import room_rows
+from homeserver.storage import stored_rooms
 from homeserver.storage.engine.immediate import ImmediateDatabase
 from homeserver.storage.engine.interface import Cursor
 from homeserver.storage.engine.sqlite import SqliteFile
@@ -231,7 +231,7 @@ def test_read_in_parts(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     room = ours.create()
     while len(room.entries) < 10:
         ours.send(room, "m.room.message", {"body": "x"})
-    monkeypatch.setattr(room_rows, "_SLICE", length)
+    monkeypatch.setattr(stored_rooms, "_SLICE", length)
     same(room, ours.read(room.room_id))
 
 
@@ -242,7 +242,7 @@ def test_read_while_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     room = ours.create()
     again = result_of(others.rooms.known(room.room_id))
     before = len(again.entries)
-    monkeypatch.setattr(room_rows, "_SLICE", 1)
+    monkeypatch.setattr(stored_rooms, "_SLICE", 1)
 
     def read(row: StoredEvent) -> ReadEvent:
         if len(room.entries) < 4 * before:  # lest it is read for ever
