@@ -75,8 +75,10 @@ async def _received(
         Sent("invite", question.room_id, question.event_id, question.origin, own),
     )
     check_invite_state(items, question.room_id, room_version)
-    await resident.checks.one(pdu, room_version, question.origin, question.cause)
-    signed = Event.parse(resident.rooms.author.countersigned(event), room_version)
+    checked = await resident.checks.one(
+        pdu, room_version, question.origin, question.cause
+    )
+    signed = Event.parse(resident.rooms.author.countersigned(checked), room_version)
     if room is not None and room.has_member(own):
         await _enter(resident, signed)
     else:

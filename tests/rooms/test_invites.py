@@ -213,6 +213,39 @@ def test_to_a_room_of_ours(version: str) -> None:
     assert send(side, event).error == (403, "M_FORBIDDEN")
 
 
+@pytest.mark.parametrize("version", ["1", "10", "12"])
+def test_wrong_content_hash(version: str) -> None:
+    """An invite that its signature covers in part is signed and recorded redacted."""
+    side = RoomSide()
+    event = invite(version)
+    content = {"membership": "invite", "reason": "not covered"}
+    sent = Event.parse({**event.pdu, "content": content}, event.room_version)
+    state = [CREATE.pdu] if version == "12" else []
+    answer = send(side, sent, invite_room_state=state)
+    assert answer.status == 200, answer.json
+    pdu: Any = answer.json["event"]
+    assert Event.parse(pdu, event.room_version).signed == event.signed
+    assert pdu["content"] == {"membership": "invite"}
+    [found] = recorded(side)
+    assert b"not covered" not in found.event
+
+
+def test_wrong_content_hash_in_a_room_of_ours() -> None:
+    """It is a part of the room as it is for all other servers: redacted."""
+    side = RoomSide()
+    levels = {"invite": 0, "events_default": 0}
+    room = side.ours.create("10", preset="public_chat", power_levels=levels)
+    side.join(room)
+    new = UserId.parse(f"@new:{OUR_NAME}")
+    wanted = NewEvent("m.room.member", BOB, {"membership": "invite"}, new.user_id)
+    event = signed(result_of(side.ours.author.template(side.known(room), wanted)), "10")
+    content = {"membership": "invite", "reason": "not covered"}
+    sent = Event.parse({**event.pdu, "content": content}, event.room_version)
+    assert send(side, sent).status == 200
+    taken = side.known(room).current["m.room.member", new.user_id]
+    assert taken.content == {"membership": "invite"}
+
+
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one server, and of all, the newest invites are kept."""
     monkeypatch.setattr(pending_memberships, "MAX_OF_ONE", 3)
