@@ -56,10 +56,22 @@ def not_found(reply: Reply) -> Outcome:
     )
 
 
+async def _profile(t: Target, query: str = "") -> Reply:
+    """The profile of a user of the target; raises `NotTestable` where it has none."""
+    user = t.facts.users[0]
+    reply = await get(t, "/query/profile", f"user_id={user}{query}")
+    if not_found(reply).is_met:
+        raise NotTestable(
+            f"{user} has no profile with a display name, or is none of its users: "
+            f"{reply}"
+        )
+    return reply
+
+
 @check("Q01", must, _PROFILE, needs=[TRUSTED_NAME, USER])
 async def profile(t: Target) -> Outcome:
     """The profile of a user is an object of texts, or forbidden."""
-    reply = await get(t, "/query/profile", f"user_id={t.facts.users[0]}")
+    reply = await _profile(t)
     values = [reply.json.get(n, "") for n in ("displayname", "avatar_url")]
     is_sound = reply.is_ok and all(v is None or isinstance(v, str) for v in values)
     return expect(
@@ -70,8 +82,7 @@ async def profile(t: Target) -> Outcome:
 @check("Q02", must, _PROFILE, needs=[TRUSTED_NAME, USER])
 async def profile_field(t: Target) -> Outcome:
     """With `field`, the profile has that field alone."""
-    query = f"user_id={t.facts.users[0]}&field=displayname"
-    reply = await get(t, "/query/profile", query)
+    reply = await _profile(t, "&field=displayname")
     is_met = reply.is_ok and reply.json.keys() <= {"displayname"}
     return expect(
         is_met or reply.status == 403,
