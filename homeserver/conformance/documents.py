@@ -42,6 +42,18 @@ def key_of(document: Json, key_id: str) -> VerifyKey | None:
         return None
 
 
+def usable_keys(document: Json) -> Mapping[KeyId, VerifyKey]:
+    """The keys in a document of the target, by which what it signs can be verified.
+
+    Raises `NotTestable` where there are none; the checks of its keys say why.
+    """
+    found = (key_of(document, each) for each in listed_keys(document))
+    keys = {key.key_id: key for key in found if key is not None}
+    if not keys:
+        raise NotTestable("the target publishes no key of ed25519 that can be used")
+    return keys
+
+
 def is_signed(document: Json, server: str, key: VerifyKey | None) -> bool:
     """Whether a document has a right signature of a server by a key."""
     own = as_json(as_json(document.get("signatures")).get(server))

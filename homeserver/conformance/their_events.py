@@ -8,7 +8,7 @@ Specification: Server-server API, "Checks performed on receipt of a PDU"; Room V
 
 from collections.abc import Iterable, Mapping
 
-from homeserver.conformance.documents import as_json, key_of, listed_keys, own_document
+from homeserver.conformance.documents import as_json, own_document, usable_keys
 from homeserver.conformance.reply import shown
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
@@ -23,9 +23,7 @@ Keys = Mapping[KeyId, VerifyKey]
 
 async def keys_of_target(t: Target) -> Keys:
     """The keys that the target publishes; raises `NoAnswer` and `NotTestable`."""
-    document = await own_document(t)
-    keys = (key_of(document, each) for each in listed_keys(document))
-    return {key.key_id: key for key in keys if key is not None}
+    return usable_keys(await own_document(t))
 
 
 def parsed(pdu: object, version: RoomVersion) -> Event | None:

@@ -22,9 +22,8 @@ from homeserver.conformance.check import (
 from homeserver.conformance.documents import (
     as_json,
     is_signed,
-    key_of,
-    listed_keys,
     own_document,
+    usable_keys,
 )
 from homeserver.conformance.invite import Invite, asked
 from homeserver.conformance.our_room import OurRoom
@@ -67,10 +66,8 @@ def _countersigned(invite: Invite, sent: Json, back: Json, document: Json) -> Ou
         what = ", ".join(changed) or "our signature"
         return unmet(f"changed: {what}", wanted="the event as it was")
     signed = redact(back, version)
-    is_met = any(
-        is_signed(signed, server, key_of(document, key_id))
-        for key_id in listed_keys(document)
-    )
+    keys = usable_keys(document).values()
+    is_met = any(is_signed(signed, server, key) for key in keys)
     found = sorted(as_json(as_json(back["signatures"]).get(server)))
     return expect(
         is_met,
