@@ -4,7 +4,7 @@ Rules: as in `conform`, whose module loads this one.
 """
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ def run(
     # Our servers answer with errors where a check wants them to.
     log.begin(Log(level="error"), sys.stderr, quiet=["homeserver.http.request_log"])
     told["allow"] = told["allow"] or tuple(map(AddressRange.parse, DEFAULT_ALLOW))
+    for option, each in _foreign(target, users, rooms):
+        fail(2, f"{option} {each}: it is none of {target}, which was named as TARGET")
     try:
         earlier = None if baseline is None else load(baseline)
         options = ConformOptions(
@@ -87,6 +89,15 @@ def run(
     for line in [] if comparison is None else comparison.lines():
         print(line, file=sys.stderr)
     return FORMATS[form](report), _status_of(ended, report, comparison)
+
+
+def _foreign(
+    target: ServerName, users: Sequence[str], rooms: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Users and aliases of other servers, of which a target has to say nothing."""
+    aliases = [each for each in rooms if each.startswith("#")]
+    named = [*(("--user", each) for each in users), *(("--room", a) for a in aliases)]
+    return [each for each in named if each[1].partition(":")[2] != target.name]
 
 
 def _status_of(ended: Ended, report: Report, comparison: Comparison | None) -> int:

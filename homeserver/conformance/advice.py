@@ -42,6 +42,11 @@ each version, and rooms that invite, ban or deny users of ours.
     export CONFORM_CLIENT_API=http://127.0.0.1:8008 CONFORM_SHARED_SECRET=...
     --setup 'python3 conf/conform/setup.py'"""
 
+OTHER_NAME = """\
+The target calls itself {served!r} in its key document, and was named {name} here.
+Names are compared byte for byte, so a right server refuses what is signed for another
+one. Name it as it calls itself; --target-address says where it is."""
+
 NOT_VERIFIED = """\
 The target accepted a signed request and fetched no key of ours, so it verifies no
 signature. Let it do that first. Until then it fails each check that expects a refusal,

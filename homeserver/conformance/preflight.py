@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from homeserver.conformance.advice import NOT_VERIFIED, Advice
+from homeserver.conformance.advice import NOT_VERIFIED, OTHER_NAME, Advice
 from homeserver.conformance.check import (
     DEAD_ADDRESS,
     DNS_ZONE,
@@ -76,7 +76,10 @@ async def look(
     """
     facts = Facts(users=given.users, setup=setup)
     target = Target(ground, facts)
-    await target.send("GET", "/_matrix/key/v2/server", takes_limit=True)
+    reply = await target.send("GET", "/_matrix/key/v2/server", takes_limit=True)
+    served = reply.json.get("server_name", ground.target.name)
+    if served != ground.target.name:
+        facts.advice.append(OTHER_NAME.format(served=served, name=ground.target))
     facts.version = await _version(target)
     await _choose_names(ground, facts)
     await _find_literals(ground, facts)

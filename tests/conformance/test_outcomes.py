@@ -21,10 +21,11 @@ from homeserver.conformance.checks import (
     sending_choices,
     x_matrix_signatures,
 )
+from homeserver.conformance.documents import usable_keys
 from homeserver.conformance.outcome import Late, NoAnswer, NotTestable, Outcome
 from homeserver.conformance.reply import Reply
 from homeserver.http.reply import Reply as OurReply
-from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from tests.support.check_outcomes import outcome_of, reply, returning
@@ -204,6 +205,51 @@ def test_no_policy_server(answer: Reply, said: str) -> None:
     """A policy server is not judged as if it were none."""
     t = SimpleNamespace(server=lambda: None, request=returning(answer))
     assert _said_of(queries.no_policy_server, t) == said
+
+
+NAMED = reply(200, displayname="Alice")
+
+# (the answer to a question for a profile, what two checks say of it)
+PROFILES = [
+    ("a profile", NAMED, "met", "met"),
+    ("forbidden", reply(403, errcode="M_FORBIDDEN", error="no"), "met", "met"),
+    ("no profile", UNKNOWN, "not testable", "not testable"),
+    ("a whole profile", reply(200, displayname="A", a=1), "met", "not met"),
+    ("another code", reply(404, errcode="M_UNKNOWN"), "not met", "not met"),
+]
+
+
+@cases("answer whole field", PROFILES)
+def test_profiles(answer: Reply, whole: str, field: str) -> None:
+    """A user may have no profile, and no display name in it."""
+    facts = SimpleNamespace(users=["@alice:them.example"])
+    t = SimpleNamespace(facts=facts, server=lambda: None, request=returning(answer))
+    assert _said_of(queries.profile, t) == whole
+    assert _said_of(queries.profile_field, t) == field
+
+
+_KEY = encode_base64(bytes(signing_key().verify_key.key))
+
+# (the keys in a document, those that can be used)
+USABLE: list[tuple[str, object, list[str]]] = [
+    ("one", {"ed25519:a": {"key": _KEY}}, ["ed25519:a"]),
+    ("beside one of no use", {"ed25519:a": {"key": _KEY}, "rsa:b": {}}, ["ed25519:a"]),
+    ("a text", {"ed25519:a": _KEY}, []),
+    ("too short", {"ed25519:a": {"key": _KEY[:40]}}, []),
+    ("none", {}, []),
+    ("a list", [_KEY], []),
+]
+
+
+@cases("listed used", USABLE)
+def test_keys_of_a_target(listed: object, used: list[str]) -> None:
+    """Without a key that can be used, nothing that it signs is judged."""
+    document: Json = {"verify_keys": listed}
+    if used:
+        assert list(usable_keys(document)) == used
+    else:
+        with pytest.raises(NotTestable, match="publishes no key"):
+            usable_keys(document)
 
 
 class Ambiguous:

@@ -12,7 +12,7 @@ from homeserver.http.router import Answer, Route
 from homeserver.net.addresses import RefusedAddress
 from homeserver.net.cause import Cause
 from homeserver.outbound.transport.dialer import Dialer
-from tests.conformance.faulty import patched
+from tests.conformance.faulty import changed_json, patched
 from tests.support.conformance_stage import SOUND, Fault, Stage
 
 _addresses = Dialer.addresses
@@ -76,6 +76,17 @@ def test_a_target_that_verifies_nothing_is_told_so_first(on_stage: Stage) -> Non
 
     assert NOT_VERIFIED in _advice(on_stage, Fault(believes))
     assert NOT_VERIFIED not in _advice(on_stage, SOUND)
+
+
+def test_a_target_that_was_named_otherwise(on_stage: Stage) -> None:
+    """It is told how it calls itself: what is signed for another name is refused."""
+
+    def shouted(document: dict[str, Any]) -> dict[str, Any]:
+        return {**document, "server_name": "LOCALHOST"}
+
+    [said] = _advice(on_stage, changed_json("/_matrix/key/v2/server", shouted))
+    assert said.startswith("The target calls itself 'LOCALHOST' in its key document")
+    assert "localhost:" in said
 
 
 def _advice(on_stage: Stage, fault: Fault) -> list[str]:
