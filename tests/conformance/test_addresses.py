@@ -11,6 +11,7 @@ from homeserver.conformance.outcome import NotTestable
 from homeserver.net.addresses import SocketAddress
 from homeserver.protocol.identifiers import DEFAULT_PORT
 from tests.support.conformance_stage import Stage
+from tests.support.eventually import HANGING_SECONDS
 
 
 def _addresses(stage: Stage, shared: str = "127.0.0.1") -> Addresses:
@@ -52,17 +53,17 @@ def test_a_listener_of_ipv6_is_shared(on_stage: Stage) -> None:
     addresses = _addresses(on_stage)
     where = addresses.by_ipv6()
     assert where == addresses.by_ipv6()
-    with socket.create_connection((where.host, where.port), timeout=10):
+    with socket.create_connection((where.host, where.port), timeout=HANGING_SECONDS):
         pass
 
 
 def test_a_listener_of_ipv4_alone_refuses_ipv6(on_stage: Stage) -> None:
     """It accepts connections to the shared address."""
     where = _addresses(on_stage).by_ipv4_alone()
-    with socket.create_connection((where.host, where.port), timeout=10):
+    with socket.create_connection((where.host, where.port), timeout=HANGING_SECONDS):
         pass
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("::1", where.port), timeout=10)
+        socket.create_connection(("::1", where.port), timeout=HANGING_SECONDS)
 
 
 def test_a_lab_of_ipv6_has_no_listener_of_ipv4(on_stage: Stage) -> None:
@@ -77,7 +78,7 @@ def test_a_silent_port_answers_nothing() -> None:
     with silent(where), pytest.raises(TimeoutError):
         socket.create_connection((where.host, where.port), timeout=0.2)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((where.host, where.port), timeout=10)
+        socket.create_connection((where.host, where.port), timeout=HANGING_SECONDS)
 
 
 def test_a_port_in_use_is_not_silent() -> None:

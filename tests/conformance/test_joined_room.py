@@ -19,6 +19,7 @@ from homeserver.http.request import Request
 from homeserver.protocol.identifiers import RoomId
 from tests.conformance.faulty import changed_reply
 from tests.support.conformance_stage import SOUND, Fault, Stage
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.target_rooms import TargetRooms
 from tests.support.waiting import wait
 
@@ -47,7 +48,7 @@ def in_room(
         finally:
             await endpoint.stop()
 
-    wait(run(), 60)
+    wait(run(), HANGING_SECONDS)
 
 
 @pytest.mark.parametrize("version", ROOM_VERSIONS)

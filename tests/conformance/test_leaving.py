@@ -10,6 +10,7 @@ from homeserver.conformance.facts import Facts
 from homeserver.conformance.leaving import leave_all
 from homeserver.conformance.target import Target
 from tests.support.conformance_stage import SOUND, Stage
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.logged_errors import PlantedError
 from tests.support.waiting import wait
 
@@ -39,4 +40,4 @@ def test_a_run_ends_all_the_same(
             await endpoint.stop()
 
     with patch(f"{_MODULE}._leave", leave), patch(f"{_MODULE}._SECONDS", 0.05):
-        wait(work(), 120.0)
+        wait(work(), HANGING_SECONDS)

@@ -10,6 +10,7 @@ from homeserver.conformance.facts import Facts
 from homeserver.conformance.ours import Ours
 from homeserver.conformance.target import Target
 from tests.support.conformance_stage import SOUND, Stage
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.waiting import wait, wait_for_thread
 
 
@@ -36,8 +37,8 @@ def test_the_document_of_a_check_is_the_only_one(
     context = ssl.create_default_context(cafile=on_stage.lab.where.ca_file)
 
     def ask() -> int:
-        raw = socket.create_connection((listen.host, listen.port), 20.0)
-        connection = HTTPSConnection(ours.name.host, timeout=20.0)
+        raw = socket.create_connection((listen.host, listen.port), HANGING_SECONDS)
+        connection = HTTPSConnection(ours.name.host, timeout=HANGING_SECONDS)
         connection.sock = context.wrap_socket(raw, server_hostname=ours.name.host)
         headers = {"Host": ours.name.name}
         target = path.replace("NAME", ours.name.name)

@@ -5,6 +5,7 @@ import socket
 from http.client import HTTPConnection
 
 from homeserver.conformance.plain_server import plain_server
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.waiting import reactor, wait_for_thread
 
 _HOST = "127.0.0.1"
@@ -15,7 +16,7 @@ def test_it_answers_with_its_document_and_notes_the_request() -> None:
     with plain_server(reactor, _HOST, b'{"m.server":"a.test"}') as (server, port):
 
         def get() -> object:
-            connection = HTTPConnection(_HOST, port, timeout=20)
+            connection = HTTPConnection(_HOST, port, timeout=HANGING_SECONDS)
             connection.request("GET", "/.well-known/matrix/server")
             found: object = json.load(connection.getresponse())
             connection.close()
@@ -30,7 +31,9 @@ def test_it_notes_no_more_than_a_few_requests() -> None:
     with plain_server(reactor, _HOST, b"{}") as (server, port):
 
         def ask() -> None:
-            with socket.create_connection((_HOST, port), timeout=20) as connection:
+            with socket.create_connection(
+                (_HOST, port), timeout=HANGING_SECONDS
+            ) as connection:
                 connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
                 while connection.recv(4096):
                     pass
@@ -45,7 +48,9 @@ def test_a_request_without_an_end_is_cut_off() -> None:
     with plain_server(reactor, _HOST, b"{}") as (server, port):
 
         def send() -> bool:
-            with socket.create_connection((_HOST, port), timeout=20) as connection:
+            with socket.create_connection(
+                (_HOST, port), timeout=HANGING_SECONDS
+            ) as connection:
                 try:
                     while True:
                         connection.sendall(b"a" * 4096)

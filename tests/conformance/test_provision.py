@@ -26,6 +26,7 @@ from homeserver.protocol.identifiers import RoomId
 from homeserver.protocol.rooms.state import membership
 from homeserver.rooms.rooms import Rooms
 from tests.support.conformance_stage import SOUND, Stage
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.target_rooms import TargetRooms
 from tests.support.waiting import wait
 
@@ -51,7 +52,7 @@ def beside(
         finally:
             await endpoint.stop()
 
-    wait(run(), 60)
+    wait(run(), HANGING_SECONDS)
 
 
 def test_rooms_are_found_by_their_names(on_stage: Stage) -> None:

@@ -27,6 +27,7 @@ from homeserver.conformance.result import Verdict
 from homeserver.conformance.runner import Plan, Runner
 from homeserver.conformance.target import Target
 from tests.support.conformance_stage import SOUND, Stage
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.logged_errors import PlantedError
 from tests.support.waiting import pause, wait
 
@@ -80,7 +81,7 @@ def run(
         finally:
             await endpoint.stop()
 
-    return wait(work(), 120.0)
+    return wait(work(), HANGING_SECONDS)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from homeserver.testing import Lab, Server
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.foreign_clients import Client, curl, run
 from tests.support.lab_rules import acted, asked, put, rule
 
@@ -67,7 +68,9 @@ def test_a_client_gets_no_answer(
     """It says why; a later connection, and that of another server, are right."""
     server, other = lab.server(listen=listen), lab.server(listen=listen)
     put(lab, server, do, times=1)
-    got = client(asked(lab, server, Seconds=SECONDS if error is IN_VAIN else 20.0))
+    got = client(
+        asked(lab, server, Seconds=SECONDS if error is IN_VAIN else HANGING_SECONDS)
+    )
     assert got.status == 0, got
     assert re.search(error, got.error), got.error
     for unharmed in (other, server):
@@ -219,7 +222,7 @@ def test_what_is_no_tls(lab: Lab) -> None:
     host, _, port = server.listen.rpartition(":")
     with rule(lab, server, {"tls.alert": True}), ExitStack() as stack:
         for sent in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x00", b"\x00" * 70_000):
-            plain = socket.create_connection((host, int(port)), 10)
+            plain = socket.create_connection((host, int(port)), HANGING_SECONDS)
             stack.enter_context(plain).sendall(sent)
         assert curl(asked(lab, other)).status == 200
         assert "handshake failure" in curl(asked(lab, server)).error

@@ -14,7 +14,7 @@ from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from scripts.processes import PROGRAM, Endpoint, first_line, make_endpoint
 from tests.support.daemons import EDU, endpoints, running_alpha
-from tests.support.eventually import eventually
+from tests.support.eventually import HANGING_SECONDS, eventually
 from tests.support.trusting_client import fetch
 
 
@@ -160,4 +160,4 @@ def test_signals_end_the_daemon(number: signal.Signals, tmp_path: Path) -> None:
     with endpoint.running() as process:
         first_line(process)
         process.send_signal(number)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=HANGING_SECONDS) == 0

@@ -12,6 +12,7 @@ from homeserver.protocol.errors import ProtocolError
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import parse_v1, parse_v2
 from homeserver.testing import Lab, Server
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.foreign_clients import Client, Got, curl
 from tests.support.lab_rules import VERSION, acted, asked, put
 
@@ -30,7 +31,11 @@ def lab() -> Iterator[Lab]:
 
 
 def ask(
-    lab: Lab, client: Client, server: Server, path: str, seconds: float = 20.0
+    lab: Lab,
+    client: Client,
+    server: Server,
+    path: str,
+    seconds: float = HANGING_SECONDS,
 ) -> Got:
     """An unsigned request."""
     return client(asked(lab, server, path, Seconds=seconds))

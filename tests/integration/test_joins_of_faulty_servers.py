@@ -7,6 +7,7 @@ import pytest
 from homeserver.lab.faults.joins import SEND_JOIN_FAULTS
 from homeserver.lab.faults.templates import TEMPLATE_FAULTS
 from homeserver.testing import Lab, LabError, Server
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.lab_rules import put
 
 VERSIONS = ("10", "12")
@@ -43,7 +44,9 @@ class Joining:
     ) -> Any:
         """Ask the control API about a server."""
         where = "v1", "servers", server.name, *steps
-        return self.lab.link.call(method, *where, content=content, seconds=30)
+        return self.lab.link.call(
+            method, *where, content=content, seconds=HANGING_SECONDS
+        )
 
     def join(self, *via: Server) -> Any:
         """Join through servers in this order."""

@@ -19,6 +19,7 @@ from OpenSSL import SSL
 
 from homeserver.protocol.canonical_json import Json, encode_base64
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.notaries import signers, without_signatures
 
 NAME = "alpha.test"
@@ -74,7 +75,9 @@ def say(endpoint: Endpoint, data: bytes, server_name: bytes | None = None) -> He
     `server_name` is sent as the name that is meant, which it need not be.
     """
     context = SSL.Context(SSL.TLS_METHOD)
-    with closing(socket.create_connection((LOOPBACK, endpoint.port), 20)) as tcp:
+    with closing(
+        socket.create_connection((LOOPBACK, endpoint.port), HANGING_SECONDS)
+    ) as tcp:
         tcp.settimeout(None)  # OpenSSL waits by itself
         tls = SSL.Connection(context, tcp)
         if server_name is not None:

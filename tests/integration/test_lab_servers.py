@@ -10,6 +10,7 @@ import pytest
 
 from homeserver.lab.authority.faults import CERTIFICATE_FAULTS
 from homeserver.testing import Lab, LabError, Server
+from tests.support.eventually import HANGING_SECONDS
 
 VERSION = "/_matrix/federation/v1/version"
 PROFILE = "/_matrix/federation/v1/query/profile?user_id=@a:b&field=displayname"
@@ -18,7 +19,7 @@ PROFILE = "/_matrix/federation/v1/query/profile?user_id=@a:b&field=displayname"
 def get(server: Server, name: str, context: ssl.SSLContext) -> dict[str, Any]:
     """A key document, fetched by Python's own client from where a server listens."""
     host, _, port = server.listen.rpartition(":")
-    plain = socket.create_connection((host.strip("[]"), int(port)), 10)
+    plain = socket.create_connection((host.strip("[]"), int(port)), HANGING_SECONDS)
     with plain, context.wrap_socket(plain, server_hostname=name) as secure:
         connection = HTTPSConnection(name)
         connection.sock = secure

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from homeserver.testing import Lab, LabError, Server
+from tests.support.eventually import HANGING_SECONDS
 
 SEND = "/_matrix/federation/v1/send/{}"
 
@@ -240,7 +241,9 @@ def test_a_bad_record(lab: Lab, record: dict[str, object], why: str) -> None:
 
 def test_a_missing_token(lab: Lab) -> None:
     """A lab has no configuration, so the error names what gives its token."""
-    connection = HTTPConnection(lab.control.removeprefix("http://"), timeout=30)
+    connection = HTTPConnection(
+        lab.control.removeprefix("http://"), timeout=HANGING_SECONDS
+    )
     connection.request("GET", "/v1/servers")
     response = connection.getresponse()
     said = json.loads(response.read())["error"]

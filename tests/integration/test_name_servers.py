@@ -33,6 +33,7 @@ from tests.support.dns_answers import (
     times,
     truncated,
 )
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.failing_name_servers import (
     ASKED,
     BY_TCP,
@@ -209,7 +210,7 @@ def test_thousand_names_at_once() -> None:
             )
             return [str(route) for each in found for route in each.routes]
 
-        assert wait(resolve()) == [f"{name}:7" for name in names]
+        assert wait(resolve(), HANGING_SECONDS) == [f"{name}:7" for name in names]
     assert 50 < server.most_unanswered <= 100
     assert len(set(server.asked)) == 2000
     gc.collect()

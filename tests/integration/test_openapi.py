@@ -13,8 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from homeserver.config.reader import load
 from homeserver.testing import Lab
 from scripts.processes import Endpoint, first_line, make_endpoint
-
-SECONDS = 30.0  # for what takes milliseconds; machines are shared
+from tests.support.eventually import HANGING_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,9 @@ def ask(endpoint: Endpoint, method: str, target: str) -> tuple[int, Any]:
     listen = load(endpoint.configuration).control.listen
     assert listen is not None
     token = (endpoint.folder / "control.token").read_text().strip()
-    connection = http.client.HTTPConnection(listen.host, listen.port, timeout=SECONDS)
+    connection = http.client.HTTPConnection(
+        listen.host, listen.port, timeout=HANGING_SECONDS
+    )
     with closing(connection):
         headers = {"Authorization": f"Bearer {token}"}
         connection.request(method, target, headers=headers)

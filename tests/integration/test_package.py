@@ -12,6 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 from homeserver.testing import Lab
+from tests.support.eventually import HANGING_SECONDS
 
 TOP = Path(__file__).parent.parent.parent
 PAGE = TOP / "homeserver" / "control" / "page" / "files"
@@ -97,7 +98,9 @@ def test_the_page_is_served(
     monkeypatch.chdir(tmp_path)
     with Lab() as lab:
         for file in PAGE.iterdir():
-            with urlopen(f"{lab.control}/page/{file.name}", timeout=30) as answer:
+            with urlopen(
+                f"{lab.control}/page/{file.name}", timeout=HANGING_SECONDS
+            ) as answer:
                 assert answer.read() == file.read_bytes()
-        with urlopen(lab.control, timeout=30) as answer:
+        with urlopen(lab.control, timeout=HANGING_SECONDS) as answer:
             assert answer.read() == (PAGE / "index.html").read_bytes()

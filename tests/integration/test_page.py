@@ -11,7 +11,7 @@ from homeserver.testing import Lab, Server
 from tests.support.browser_tab import Tab
 from tests.support.chromium import PROGRAM, Browser
 from tests.support.contrast import CONTRAST
-from tests.support.eventually import eventually
+from tests.support.eventually import HANGING_SECONDS, eventually
 from tests.support.trusting_client import TRUSTING
 
 pytestmark = pytest.mark.skipif(
@@ -137,7 +137,7 @@ def raw(server: Server, lines: bytes) -> bytes:
     """The answer to bytes that no client of HTTP would send."""
     host, _, port = server.listen.rpartition(":")
     with (
-        socket.create_connection((host, int(port)), 30) as plain,
+        socket.create_connection((host, int(port)), HANGING_SECONDS) as plain,
         TRUSTING.wrap_socket(plain, server_hostname=server.name) as secure,
     ):
         secure.sendall(lines)

@@ -24,13 +24,12 @@ from homeserver.control.client import ControlError
 from scripts.processes import LOOPBACK, Endpoint, first_line, free_ports, make_endpoint
 from tests.support.consistent_rooms import check_consistent
 from tests.support.coroutines import result_of
-from tests.support.eventually import eventually
+from tests.support.eventually import HANGING_SECONDS, eventually
 from tests.support.room_clients import Side
 from tests.support.stopped_endpoints import StoppedEndpoint
 from tests.support.worker_processes import kill_all, workers_of
 
 KILLS = int(os.environ.get("KILLS", "2"))
-LIMIT_SECONDS = 120.0  # for what takes a second; machines are shared
 
 _CONFIGURATION = """
 [network]
@@ -153,7 +152,7 @@ def test_killed_in_rooms(tmp_path: Path, configuration: str) -> None:
                     while users.tally.acquire(blocking=False):
                         pass  # those of before
                     for _ in range(random.randint(1, 30)):
-                        assert users.tally.acquire(timeout=LIMIT_SECONDS)
+                        assert users.tally.acquire(timeout=HANGING_SECONDS)
                     eventually(lambda: users.joined)
                     kill_all(process)
                 users.may_ask.clear()

@@ -18,13 +18,12 @@ from scripts.processes import Endpoint, first_line
 from tests.support.certificates import issue_for
 from tests.support.daemons import endpoints
 from tests.support.endpoint_keys import ALPHA, BETA, fetch, published, signing_keys
-from tests.support.eventually import eventually
+from tests.support.eventually import HANGING_SECONDS, eventually
 from tests.support.key_documents import signing_key
 from tests.support.trusting_client import connect
 
 ROTATIONS = 3
 _REQUESTS_BETWEEN = 20  # of each kind, at least, so that each rotation is among them
-_SECONDS = 120.0  # for what takes one; machines are shared
 
 
 @dataclass
@@ -67,7 +66,7 @@ class Load:
         """Wait until some more requests were made."""
         enough = self.made + _REQUESTS_BETWEEN
         with self.one_more:
-            assert self.one_more.wait_for(lambda: self.made >= enough, _SECONDS)
+            assert self.one_more.wait_for(lambda: self.made >= enough, HANGING_SECONDS)
 
 
 def sending(

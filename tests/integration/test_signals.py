@@ -22,9 +22,10 @@ from homeserver.protocol.xmatrix import FederationRequest
 from scripts.processes import LOOPBACK, Endpoint, first_line, make_endpoint
 from tests.support.daemons import endpoints
 from tests.support.endpoint_keys import ALPHA, BETA, signing_keys
+from tests.support.eventually import ANSWER_SECONDS
 from tests.support.trusting_client import TRUSTING
 
-SECONDS = 30.0  # for what takes one; machines are shared
+SECONDS = ANSWER_SECONDS
 REQUESTS = 30  # that are answered before the signal comes
 
 # Of one origin, that many requests are worked on and waited for at once.

@@ -8,6 +8,7 @@ import pytest
 from homeserver.lab.spoil.spoils import SPOILS
 from homeserver.testing import Lab, LabError, Server
 from homeserver.testing.values import Response
+from tests.support.eventually import HANGING_SECONDS
 
 OTHER = "@x:elsewhere.invalid"
 
@@ -40,7 +41,9 @@ class Inviting:
     ) -> Any:
         """Ask the control API about a server."""
         where = "v1", "servers", server.name, *steps
-        return self.lab.link.call(method, *where, content=content, seconds=30)
+        return self.lab.link.call(
+            method, *where, content=content, seconds=HANGING_SECONDS
+        )
 
     def send(self, *spoil: str) -> Response:
         """Send the invite with mistakes."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _A, _SRV, _IN = 1, 33, 1
-_SECONDS = 20.0
+_SECONDS = 120.0
 _DEFAULT_PORT = 8448
 
 Address = tuple[str, int]

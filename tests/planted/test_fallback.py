@@ -14,6 +14,7 @@ import pytest
 from homeserver.testing import Lab, Server
 from tests.planted.dns import look_up
 from tests.planted.server import PlantedServer
+from tests.support.eventually import HANGING_SECONDS
 
 SENTENCE = "came to port 8448 although the SRV record of"
 
@@ -127,7 +128,9 @@ def test_open_connection(lab: Lab) -> None:
     ours.change(dns=records(lab, ours.name))
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    raw = socket.create_connection((lab.listen.rpartition(":")[0], 8448), 20)
+    raw = socket.create_connection(
+        (lab.listen.rpartition(":")[0], 8448), HANGING_SECONDS
+    )
     with closing(HTTPSConnection(ours.name)) as connection:
         connection.sock = context.wrap_socket(raw, server_hostname=ours.name)
         for dns in ([], [9000]):

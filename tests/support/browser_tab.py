@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SECONDS = 60.0  # of one wait, on a machine that does other things as well
+from tests.support.eventually import HANGING_SECONDS
 
 _KEYS = {
     "ArrowDown": 40,
@@ -84,7 +84,7 @@ class Tab:
             )
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, seconds: float = SECONDS) -> Any:
+    def wait_for(self, expression: str, seconds: float = HANGING_SECONDS) -> Any:
         """Wait until an expression is true; returns its value."""
         deadline = time.monotonic() + seconds
         while True:

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.browser_tab import SECONDS, BrowserError, Tab
+from tests.support.browser_tab import BrowserError, Tab
+from tests.support.eventually import HANGING_SECONDS
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -88,7 +89,7 @@ class Browser:
         except (BrowserError, OSError):
             self._process.terminate()
         try:
-            self._process.wait(20)
+            self._process.wait(HANGING_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -115,7 +116,7 @@ class Browser:
         if session is not None:
             message["sessionId"] = session
         os.write(self._writes, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + HANGING_SECONDS
         while True:
             answer = self._next(deadline - time.monotonic(), method)
             if answer.get("id") == call_id:

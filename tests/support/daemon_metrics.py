@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 
 from scripts.processes import Endpoint
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.metric_series import series
 
 
@@ -13,7 +14,7 @@ def ask(endpoint: Endpoint, target: str) -> tuple[int, bytes]:
     text = endpoint.configuration.read_text("utf-8")
     _, control = re.findall(r'^listen = "(.*)"$', text, re.MULTILINE)
     token = (endpoint.folder / "control.token").read_text("utf-8").strip()
-    connection = http.client.HTTPConnection(control, timeout=10)
+    connection = http.client.HTTPConnection(control, timeout=HANGING_SECONDS)
     connection.request("GET", target, headers={"Authorization": f"Bearer {token}"})
     response = connection.getresponse()
     status, body = response.status, response.read()

@@ -6,6 +6,13 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
+ANSWER_SECONDS = 50.0
+"""How long a test waits for one step.
+
+After a minute, the program itself ends much that a test expects to end for another
+reason.
+"""
+
 HANGING_SECONDS = 120.0
 """After so long, a test that waits is taken to hang: no machine is that slow."""
 

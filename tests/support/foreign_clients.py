@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.json_lines import running
 
 _PROGRAMS = Path(__file__).parent.parent / "integration"
@@ -28,7 +29,7 @@ class Ran:
     err: str
 
 
-def run(*command: str, seconds: float = 60.0, **environment: str) -> Ran:
+def run(*command: str, seconds: float = HANGING_SECONDS, **environment: str) -> Ran:
     """Run a program to its end; skips the test if it is not installed."""
     program = shutil.which(command[0])
     if program is None:
@@ -61,7 +62,7 @@ def dig(where: str, name: str, kind: str = "A", *options: str) -> Dug:
     """Ask a name server at HOST:PORT once, as `dig` does without trying again."""
     host, _, port = where.rpartition(":")
     server = [f"@{host.strip('[]')}", "-p", port]
-    plain = ["+tries=1", "+time=20", "+nocookie", "+noall", "+comments", "+answer"]
+    plain = ["+tries=1", "+time=60", "+nocookie", "+noall", "+comments", "+answer"]
     ran = run("dig", *server, *plain, *options, name, kind)
     said = [line for line in ran.out.splitlines() if line]
     heads = [line for line in said if "status: " in line]
@@ -85,7 +86,7 @@ class Asked:
     Method: str = "GET"
     Body: str = ""
     Authorization: str = ""
-    Seconds: float = 10.0
+    Seconds: float = HANGING_SECONDS
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def go() -> Iterator[Client]:
             "-o",
             str(program),
             str(_PROGRAMS / "go" / "ask.go"),
-            seconds=300,
+            seconds=1200,
         )
         assert built.code == 0, built.err
         with _asking(program) as client:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from homeserver.control.client import MAX_WAIT_SECONDS
 from homeserver.testing import Lab, LabError, Server
-from tests.support.eventually import eventually
-
-SECONDS = 30.0  # for a transaction, on a shared machine
+from tests.support.eventually import HANGING_SECONDS, eventually
 
 LEVEL_SPOILS = {
     "raised-levels": "1",
@@ -45,7 +44,9 @@ class ForgedRoom:
     ) -> Any:
         """Ask the control API about a server."""
         where = "v1", "servers", server.name, *steps
-        return self.lab.link.call(method, *where, content=content, seconds=SECONDS)
+        return self.lab.link.call(
+            method, *where, content=content, seconds=HANGING_SECONDS
+        )
 
     def send(
         self,
@@ -71,8 +72,8 @@ class ForgedRoom:
                 "GET",
                 *("v1", "servers", self.ours.name, "send"),
                 *(each["destination"], str(each["id"])),
-                query={"wait": SECONDS},
-                seconds=SECONDS,
+                query={"wait": MAX_WAIT_SECONDS},
+                seconds=HANGING_SECONDS,
             )
             assert state["state"] == "delivered", state
         return made

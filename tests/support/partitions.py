@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.islands import Denied, Island, OurIsland
-
-LIMIT_SECONDS = 120.0  # for what takes some; machines are shared
 
 
 class Sea:
@@ -115,7 +114,7 @@ class Sea:
 
     def settle(self) -> None:
         """Let each server speak, until all have the same state after one event."""
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + HANGING_SECONDS
         while True:
             self.heal()
             last = ""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from io import BufferedIOBase
 
 from scripts.processes import LOOPBACK
-from tests.support.eventually import HANGING_SECONDS
+from tests.support.eventually import ANSWER_SECONDS
 from tests.support.http_connection import Answer
 from tests.support.trusting_client import TRUSTING
 
@@ -55,7 +55,7 @@ class Talk:
 def talking(port: int, source: str | None = None) -> Iterator[Talk]:
     """A connection, from `source`, to a loopback server of whatever certificate."""
     plain = socket.create_connection(
-        (LOOPBACK, port), timeout=HANGING_SECONDS, source_address=source and (source, 0)
+        (LOOPBACK, port), timeout=ANSWER_SECONDS, source_address=source and (source, 0)
     )
     with TRUSTING.wrap_socket(plain) as connection, connection.makefile("rb") as stream:
         yield Talk(connection, stream)

@@ -13,7 +13,8 @@ from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.interface import Job, Short
 from homeserver.storage.engine.sqlite import SqliteFile
-from tests.support.threaded_databases import LIMIT, Store, T
+from tests.support.eventually import HANGING_SECONDS
+from tests.support.threaded_databases import Store, T
 
 
 class ShortcutStore(Store):
@@ -49,7 +50,7 @@ class ShortcutStore(Store):
         self, sync: Callable[[], None], by: list[int]
     ) -> Callable[[], None]:
         def sync_when_allowed() -> None:
-            assert self.may_sync.wait(LIMIT)
+            assert self.may_sync.wait(HANGING_SECONDS)
             by.append(get_ident())
             if self.failure is not None:
                 raise self.failure

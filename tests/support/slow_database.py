@@ -6,7 +6,8 @@ import pytest
 
 from homeserver.storage.engine.interface import Job
 from homeserver.storage.engine.postgres import connect
-from tests.support.threaded_databases import LIMIT, Store
+from tests.support.eventually import HANGING_SECONDS
+from tests.support.threaded_databases import Store
 
 _T = TypeVar("_T")
 
@@ -43,7 +44,7 @@ def wait_until_blocked(store: Store) -> None:
     store.start()
     own = store.other()
     try:
-        for _ in range(int(LIMIT * 100)):
+        for _ in range(int(HANGING_SECONDS * 100)):
             waiting = own.cursor().execute(
                 "SELECT count(*), pg_sleep(0.01) FROM pg_locks WHERE NOT granted"
             )

@@ -8,11 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.certificates import issue_for
+from tests.support.eventually import HANGING_SECONDS
 
 Answer = Callable[[int, bytes], bytes | None]
 """Answers a request by its number, from 1 on; None hangs until the end."""
-
-_SECONDS = 60.0  # that a test lasts at most; machines are shared
 
 
 def json_response(body: bytes, status: str = "200 OK") -> bytes:
@@ -63,7 +62,7 @@ class StrangeTarget:
         self._listener.close()
 
     def _talk(self, connection: socket.socket) -> None:
-        connection.settimeout(_SECONDS)
+        connection.settimeout(HANGING_SECONDS)
         with suppress(OSError), connection:
             tls = self._context.wrap_socket(connection, server_side=True)
             with tls:
@@ -74,7 +73,7 @@ class StrangeTarget:
                     self._came.notify_all()
                 answer = self._answer(number, request)
                 if answer is None:
-                    self._ended.wait(_SECONDS)
+                    self._ended.wait(HANGING_SECONDS)
                 else:
                     tls.sendall(answer)
 

@@ -19,11 +19,11 @@ from homeserver.storage.engine.choose import Engine
 from homeserver.storage.engine.connection import Connection
 from homeserver.storage.engine.interface import Cursor, Job
 from homeserver.storage.engine.threaded import ThreadedDatabase
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.our_names import OUR_NAME
 
 T = TypeVar("T")
 
-LIMIT = 20.0  # seconds for a thread to do what takes milliseconds
 
 Call = Coroutine[Deferred[Any], Any, T]
 
@@ -52,7 +52,7 @@ class Calls:
         done.addBoth(results.append)
         self._clock.advance(0)
         while not results:
-            self._calls.get(timeout=LIMIT)()
+            self._calls.get(timeout=HANGING_SECONDS)()
             self._clock.advance(0)
         if isinstance(results[0], Failure):
             results[0].raiseException()
@@ -153,7 +153,7 @@ class Store:
 
     def wait_for(self, is_so: Callable[[], bool]) -> None:
         """Make calls until something is so."""
-        deadline = time.monotonic() + LIMIT
+        deadline = time.monotonic() + HANGING_SECONDS
         while not is_so():
             assert time.monotonic() < deadline
             self.pump()

@@ -6,7 +6,7 @@ from http.client import HTTPSConnection
 from typing import NamedTuple
 
 from scripts.processes import LOOPBACK
-from tests.support.eventually import HANGING_SECONDS
+from tests.support.eventually import ANSWER_SECONDS
 
 TRUSTING = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # which loads no roots
 TRUSTING.check_hostname = False
@@ -26,7 +26,7 @@ def connect(
     sni: str | None = None,
     *,
     source: str = LOOPBACK,
-    seconds: float = HANGING_SECONDS,
+    seconds: float = ANSWER_SECONDS,
 ) -> HTTPSConnection:
     """A connection after its handshake, from `source`; without `sni`, to no name."""
     plain = socket.create_connection((LOOPBACK, port), seconds, (source, 0))

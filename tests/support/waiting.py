@@ -10,15 +10,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.posixbase import PosixReactorBase
 from twisted.python.failure import Failure
 
+from tests.support.eventually import ANSWER_SECONDS
+
 _T = TypeVar("_T")
 
 reactor = cast("PosixReactorBase", global_reactor)
 
-LIMIT_SECONDS = 30.0  # for what takes milliseconds; machines are shared
-
 
 def wait(
-    coroutine: Coroutine[Deferred[Any], Any, _T], seconds: float = LIMIT_SECONDS
+    coroutine: Coroutine[Deferred[Any], Any, _T], seconds: float = ANSWER_SECONDS
 ) -> _T:
     """Run the reactor until a coroutine is done; its result, or what it raises."""
     results: list[_T | Failure] = []
@@ -40,7 +40,7 @@ def wait_for_thread(work: Callable[[], _T]) -> _T:
     """
     with ThreadPoolExecutor(1) as executor:
         future = executor.submit(work)
-        deadline = time.monotonic() + LIMIT_SECONDS
+        deadline = time.monotonic() + ANSWER_SECONDS
         while not future.done():
             assert time.monotonic() < deadline, "it takes too long"
             reactor.iterate(0.01)

@@ -6,6 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.support.eventually import HANGING_SECONDS
+
 WORKERS = 3
 
 CONFIGURATION = f"""
@@ -16,8 +18,6 @@ workers = {WORKERS}
 first_retry_seconds = 1000
 max_retry_seconds = 1000
 """
-
-_SECONDS = 30.0  # for what takes milliseconds; machines are shared
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[int]:
@@ -31,7 +31,7 @@ def kill_all(process: subprocess.Popen[str]) -> None:
     workers = workers_of(process)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + HANGING_SECONDS
     while any(map(_is_running, workers)):
         assert time.monotonic() < deadline
         time.sleep(0.001)

@@ -16,6 +16,7 @@ from twisted.names import client, dns
 from homeserver.lab.dns_server import server as server_module
 from homeserver.lab.dns_server.server import DnsServer, Responder
 from homeserver.lab.dns_server.zone import Question, Reply, Zone
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.lab_name_server import RECORDS, Lab, parse, query, start
 from tests.support.logged_errors import LoggedErrors
 from tests.support.waiting import pause, reactor, wait, wait_for_thread
@@ -70,7 +71,7 @@ def test_node_understands_every_answer(lab: Lab) -> None:
 
     def run() -> str:
         command = ["node", "-e", NODE, str(lab.where)]
-        return subprocess.check_output(command, text=True, timeout=20)
+        return subprocess.check_output(command, text=True, timeout=HANGING_SECONDS)
 
     found = json.loads(wait_for_thread(run))
     v4, v6, srv, via_alias, alias, many, no_name, no_record = found

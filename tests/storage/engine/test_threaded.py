@@ -13,9 +13,9 @@ from twisted.internet.defer import gatherResults
 from homeserver.storage.engine.connection import Conflict
 from homeserver.storage.engine.interface import Cursor, Job, StoreUnavailable
 from homeserver.storage.engine.thread import MAX_GROUP
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.postgres_server import Server
 from tests.support.threaded_databases import (
-    LIMIT,
     Store,
     insert,
     insert_and_fail,
@@ -178,10 +178,10 @@ def test_a_read_sees_what_is_committed(store: Store) -> None:
     def job(cursor: Cursor) -> None:
         insert("a")(cursor)
         is_written.set()
-        assert may_end.wait(LIMIT)
+        assert may_end.wait(HANGING_SECONDS)
 
     writing = store.begin_write(job)
-    assert store.read(lambda _: is_written.wait(LIMIT))
+    assert store.read(lambda _: is_written.wait(HANGING_SECONDS))
     assert store.read(rooms) == []
     may_end.set()
     store.wait(writing)

@@ -8,9 +8,10 @@ import pytest
 from homeserver.storage.engine.interface import Cursor, Job
 from homeserver.storage.engine.postgres import connect
 from homeserver.storage.migrations.migrate import _scripts, migrate
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.our_names import OUR_NAME
 from tests.support.postgres_server import Server
-from tests.support.threaded_databases import LIMIT, Store, insert, rooms
+from tests.support.threaded_databases import Store, insert, rooms
 
 
 def crossing(names: Iterable[str], begun: Barrier) -> Job[str]:
@@ -23,7 +24,7 @@ def crossing(names: Iterable[str], begun: Barrier) -> Job[str]:
         cursor.execute(update, (first,))
         if not has_met:
             has_met.append(True)
-            begun.wait(LIMIT)
+            begun.wait(HANGING_SECONDS)
         cursor.execute(update, (second,))
         return first
 
@@ -86,7 +87,7 @@ def test_endpoints_that_start_together(url: str) -> None:
     def start() -> None:
         try:
             connection = connect(url)
-            begun.wait(LIMIT)
+            begun.wait(HANGING_SECONDS)
             migrate(connection, OUR_NAME)
             assert connection.load_version() == max(_scripts())
             connection.close()

@@ -14,10 +14,11 @@ from homeserver.storage.engine.sqlite import SqliteConnection
 from homeserver.storage.engine.thread import CALL_SECONDS
 from homeserver.storage.notifier import Changes
 from homeserver.storage.received import ReceivedStore
+from tests.support.eventually import HANGING_SECONDS
 from tests.support.our_names import OUR_NAME
 from tests.support.received_stores import A, transaction
 from tests.support.shortcut_stores import ShortcutStore
-from tests.support.threaded_databases import LIMIT, insert, rooms
+from tests.support.threaded_databases import insert, rooms
 
 
 def test_what_was_read_is_settled(store: ShortcutStore) -> None:
@@ -76,7 +77,7 @@ def test_what_nobody_could_settle_is_not_done(store: ShortcutStore) -> None:
     may_fail = Event()
 
     def fail() -> Connection:
-        assert may_fail.wait(LIMIT)
+        assert may_fail.wait(HANGING_SECONDS)
         raise StoreUnavailable("no more files")
 
     store.write(Short(insert("a")))
