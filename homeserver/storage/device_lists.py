@@ -16,11 +16,13 @@ from msgspec import Struct
 from homeserver.protocol.device_lists import DeviceList
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.storage.engine.interface import Cursor, Database
+from homeserver.storage.oldest_rows import forget_oldest
 
 MAX_OF_ONE = (500, 10_000_000)  # lists and bytes, of the users of one server
 MAX_OF_ALL = (2000, 40_000_000)
 
 _ROW_BYTES = 500  # beside the devices
+_TABLE = "device_lists"
 
 
 class KnownDevices(Struct, frozen=True):
@@ -73,8 +75,8 @@ class DeviceListStore:
                 return None
             _put(cursor, own, after)
             peer = user.server_name.name
-            _bound(cursor, " AND peer = ?", (own, peer), MAX_OF_ONE)
-            _bound(cursor, "", (own,), MAX_OF_ALL)
+            forget_oldest(cursor, _TABLE, " AND peer = ?", (own, peer), MAX_OF_ONE)
+            forget_oldest(cursor, _TABLE, "", (own,), MAX_OF_ALL)
             return after
 
         return await self._database.write(job)
@@ -143,30 +145,6 @@ def _put(cursor: Cursor, own: str, known: KnownDevices) -> None:
         " wanted_by = excluded.wanted_by, length = excluded.length",
         (own, user_id, last + 1, peer, devices, known.problem, known.wanted_by, length),
     )
-
-
-def _bound(
-    cursor: Cursor, condition: str, names: tuple[str, ...], most: tuple[int, int]
-) -> None:
-    """Forget the lists that were changed the longest time ago, beyond the most."""
-    max_lists, max_bytes = most
-    count, length = cursor.execute(
-        "SELECT COUNT(*), COALESCE(SUM(length), 0) FROM device_lists"  # noqa: S608 - ours
-        f" WHERE server_name = ?{condition}",
-        names,
-    ).fetchone()
-    if count <= max_lists and length <= max_bytes:
-        return
-    rows = cursor.execute(
-        "SELECT user_id, length FROM device_lists"  # noqa: S608 - ours
-        f" WHERE server_name = ?{condition} ORDER BY number",
-        names,
-    ).fetchall()
-    for user_id, row_length in rows:
-        if count <= max_lists and length <= max_bytes:
-            return
-        _delete(cursor, names[0], user_id)
-        count, length = count - 1, length - row_length
 
 
 def _known(

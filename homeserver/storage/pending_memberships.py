@@ -1,7 +1,8 @@
 """Invites and knocks of users of one of our names, to rooms that we are not in.
 
-Rules: none of them makes a room. A user has one of them to a room, the last one. Each
-server, and all together, have so many; beyond that the oldest go.
+Rules: none of them makes a room. A user has one of them to a room, the last one. Those
+of each server, and all together, have a bounded number and size; beyond that the oldest
+go.
 """
 
 from typing import Literal
@@ -10,10 +11,14 @@ from msgspec import Struct
 
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.storage.engine.interface import Cursor, Database, Short
+from homeserver.storage.oldest_rows import forget_oldest
 
-MAX_OF_ONE = 100  # of one server
-MAX_OF_ALL = 2000
+# Most have some ten kilobytes, and a server may send three hundred.
+MAX_OF_ONE = (100, 10_000_000)  # memberships and bytes, of one server
+MAX_OF_ALL = (2000, 40_000_000)
 
+_ROW_BYTES = 500  # beside the events
+_TABLE = "pending_memberships"
 _COLUMNS = "room_id, user_id, origin, room_version, event, room_state, membership"
 
 Membership = Literal["invite", "knock"]
@@ -62,11 +67,12 @@ class PendingStore:
                 (own, pending.room_id, pending.user.user_id),
             )
             cursor.execute(
-                f"INSERT INTO pending_memberships (server_name, number, {_COLUMNS})"  # noqa: S608 - ours
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT INTO pending_memberships (server_name, number, length,"  # noqa: S608 - ours
+                f" {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     own,
                     last + 1,
+                    _ROW_BYTES + len(pending.event) + len(pending.room_state),
                     pending.room_id,
                     pending.user.user_id,
                     origin,
@@ -76,17 +82,9 @@ class PendingStore:
                     pending.membership,
                 ),
             )
-            for condition, names, most in (
-                (" AND origin = ?", (own, origin), MAX_OF_ONE),
-                ("", (own,), MAX_OF_ALL),
-            ):
-                cursor.execute(
-                    "DELETE FROM pending_memberships WHERE server_name = ?"  # noqa: S608 - ours
-                    " AND number IN"
-                    " (SELECT number FROM pending_memberships WHERE server_name = ?"
-                    f"{condition} ORDER BY number DESC LIMIT 100 OFFSET ?)",
-                    (own, *names, most),
-                )
+            by_origin = " AND origin = ?"
+            forget_oldest(cursor, _TABLE, by_origin, (own, origin), MAX_OF_ONE)
+            forget_oldest(cursor, _TABLE, "", (own,), MAX_OF_ALL)
 
         await self._database.write(Short(job))
 

@@ -248,8 +248,8 @@ def test_wrong_content_hash_in_a_room_of_ours() -> None:
 
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one server, and of all, the newest invites are kept."""
-    monkeypatch.setattr(pending_memberships, "MAX_OF_ONE", 3)
-    monkeypatch.setattr(pending_memberships, "MAX_OF_ALL", 5)
+    monkeypatch.setattr(pending_memberships, "MAX_OF_ONE", (3, 10**6))
+    monkeypatch.setattr(pending_memberships, "MAX_OF_ALL", (5, 10**6))
     database = MemoryDatabase()
     store, other = (PendingStore(database, n) for n in (OUR_NAME, OTHER_NAME))
 
@@ -283,3 +283,26 @@ def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     result_of(store.remove(last.room_id, ALICE))
     assert len(result_of(store.all("invite"))) == 4
     assert result_of(store.find(last.room_id, ALICE)) is None
+
+
+def test_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large invites leave room for fewer, of one server and of all."""
+    monkeypatch.setattr(pending_memberships, "MAX_OF_ONE", (100, 5000))
+    monkeypatch.setattr(pending_memberships, "MAX_OF_ALL", (100, 8000))
+    store = PendingStore(MemoryDatabase(), OUR_NAME)
+
+    def record(number: int, origin: str) -> list[str]:
+        name = UserId.parse(f"@x:{origin}").server_name
+        room_id = RoomId(f"!{number}:{origin}")
+        event, state = b"{}", b"[" + b" " * 1500 + b"]"
+        result_of(
+            store.record(PendingMembership(room_id, ALICE, name, "1", event, state))
+        )
+        return [str(x.room_id) for x in result_of(store.all("invite"))]
+
+    a, b = ([f"!{n}:{x}.example" for n in range(3)] for x in "ab")
+    assert record(0, "a.example") == a[:1]
+    assert record(1, "a.example") == a[:2]
+    assert record(2, "a.example") == a[1:]
+    assert record(0, "b.example") == [*a[1:], b[0]]
+    assert record(1, "b.example") == [a[2], *b[:2]]
