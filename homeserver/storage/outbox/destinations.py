@@ -30,11 +30,15 @@ def renew(cursor: Cursor, queue: QueueId, holder: str, until_ts: int) -> bool:
 
 
 def release(cursor: Cursor, queue: QueueId, due_ts: int | None) -> None:
-    """End the lease of a queue, which is due at `due_ts`; None for idle."""
+    """End the lease of a queue, which is due at `due_ts`; None for idle.
+
+    An idle queue has no next attempt, so it has no failures that delay one.
+    """
     cursor.execute(
-        "UPDATE destinations SET holder = NULL, due_ts = ?"
+        "UPDATE destinations SET holder = NULL, due_ts = ?,"
+        " failures = CASE WHEN ? THEN 0 ELSE failures END"
         " WHERE server_name = ? AND destination = ?",
-        (due_ts, *queue.row),
+        (due_ts, due_ts is None, *queue.row),
     )
 
 

@@ -120,10 +120,14 @@ def drop_waiting(cursor: Cursor, queue: QueueId, last_id: int, now_ts: int) -> i
 
 
 def _count(cursor: Cursor, queue: QueueId, entries: int) -> None:
-    """Count dropped entries; a queue without remaining ones is idle."""
+    """Count dropped entries; one without remaining ones is idle.
+
+    An idle queue has no next attempt, so it has no failures that delay one.
+    """
     cursor.execute(
         "UPDATE destinations SET queued = queued - ?, dropped = dropped + ?,"
-        " due_ts = CASE WHEN queued > ? THEN due_ts END"
+        " due_ts = CASE WHEN queued > ? THEN due_ts END,"
+        " failures = CASE WHEN queued > ? THEN failures ELSE 0 END"
         " WHERE server_name = ? AND destination = ?",
-        (entries, entries, entries, *queue.row),
+        (entries, entries, entries, entries, *queue.row),
     )

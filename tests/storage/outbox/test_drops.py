@@ -1,5 +1,7 @@
 """What an operator gives up, and what becomes of what is behind it."""
 
+from collections.abc import Callable
+
 import pytest
 
 from homeserver.protocol.identifiers import ServerName
@@ -9,6 +11,7 @@ from homeserver.storage.outbox import drops
 from homeserver.storage.outbox.drops import AlreadyOver, Dropped
 from tests.support.coroutines import result_of
 from tests.support.endpoint_store import A, B, Endpoint, StoreTime, numbers
+from tests.support.tables import cases
 
 
 @pytest.fixture
@@ -198,3 +201,23 @@ def test_another_process(own: Endpoint, other: Endpoint) -> None:
     assert own.state(A, first)["state"] == "dropped"
     own.deliver(ours)
     assert own.summary(A)["queued"] == 0
+
+
+DROPS: list[tuple[str, Callable[[Endpoint, int], object]]] = [
+    ("one", drop),
+    ("all", lambda own, _: result_of(own.queue.drop_waiting(A))),
+]
+
+
+@cases("drop_it", DROPS)
+def test_damaged_queue(
+    own: Endpoint, drop_it: Callable[[Endpoint, int], object]
+) -> None:
+    """A damaged queue that is dropped has no next attempt, and so no failures."""
+    entry = own.add(A, 1)
+    own.rows("UPDATE outbound_entries SET pdus = '[{' RETURNING id")
+    assert own.lease() == []
+    assert own.summary(A)["failures"] == 1
+    drop_it(own, entry)
+    summary = own.summary(A)
+    assert (summary["queued"], summary["failures"]) == (0, 0)

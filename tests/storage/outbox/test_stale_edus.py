@@ -47,6 +47,17 @@ def test_nothing_but_stale_edus(own: Endpoint, time: StoreTime) -> None:
     assert len(own.lease()) == 1
 
 
+def test_stale_edus_that_are_damaged(own: Endpoint, time: StoreTime) -> None:
+    """A queue that is idle after them has no next attempt, and so no failures."""
+    add_ephemeral(own, 1)
+    own.rows("UPDATE outbound_entries SET edus = '[{' RETURNING id")
+    assert own.lease() == []
+    assert own.summary(A)["failures"] == 1
+    time.advance(HOUR)
+    assert own.lease() == []
+    assert (own.summary(A)["dropped"], own.summary(A)["failures"]) == (1, 0)
+
+
 def test_stale_edus_that_were_tried(own: Endpoint, time: StoreTime) -> None:
     """A transaction that was tried keeps its bytes, whatever they mean by now."""
     entry = add_ephemeral(own, 1)
