@@ -9,6 +9,7 @@ from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 
+from homeserver.app.books import OurBooks
 from homeserver.app.listeners import Listeners
 from homeserver.app.remarks import RULES_ARE_ON, Remarks
 from homeserver.app.sent_routes import SentRoutes
@@ -17,8 +18,7 @@ from homeserver.app.servers import Servers
 from homeserver.app.shared import Shared
 from homeserver.config.values import Config, ConfigError
 from homeserver.control import routes as control_routes
-from homeserver.control.all_servers import AllServers, Books
-from homeserver.control.caches import CacheBook
+from homeserver.control.all_servers import AllServers
 from homeserver.control.client import load_token
 from homeserver.control.each_server import routes_of_each
 from homeserver.control.inspect import describe_keys, describe_resolution
@@ -28,8 +28,6 @@ from homeserver.control.own_servers import (
     refuse_lab_routes,
 )
 from homeserver.control.peer_routes import peer_routes
-from homeserver.control.peers import PeerBook
-from homeserver.control.reports import Observed, ReportBook
 from homeserver.control.router import control_router
 from homeserver.control.routing import ControlRoute
 from homeserver.control.state_routes import Forget, state_kinds, state_routes
@@ -101,6 +99,7 @@ class Parts:
         )
         shared.exchanges.route_of = SentRoutes().find
         self.listeners = Listeners(self.servers, self.site, shared)
+        self._books = OurBooks(self.servers, shared)
         self.bounds: list[Bound] = [*shared.bounds, *self.servers.bounds]
         self.more_state: dict[str, Forget] = {}  # can be forgotten, too, by its kind
         self.control_site: BoundedSite | None = None
@@ -161,13 +160,7 @@ class Parts:
         """The routes of the control API about the process."""
         shared = self.shared
         state = self.stored_state()
-        caches = CacheBook(
-            shared.resolver.kept,
-            # Only existing parts are used: nothing is made to be shown or forgotten.
-            lambda: [x.keyring.fetches for x in self.servers if x.has("keyring")],
-            lambda: [x.connector for x in self.servers if x.has("connector")],
-            shared.reactor,
-        )
+        caches = self._books.caches
         return [
             *control_routes.status_routes(
                 shared.store.is_healthy,
@@ -178,7 +171,7 @@ class Parts:
             ),
             *control_routes.cache_routes(caches, self.servers.names),
             *state_routes(
-                state_kinds(state, caches, shared.refusals, self._look_again)
+                state_kinds(state, caches, shared.refusals, self._books, shared.spoiler)
                 | self.more_state,
                 lambda: self.servers.names,
             ),
@@ -187,7 +180,6 @@ class Parts:
     def server_routes(self, server: Server) -> list[ControlRoute]:
         """The routes of the control API about one server."""
         shared = self.shared
-        caches = self._caches(server)
         return [
             *control_routes.send_routes(
                 Submitter(server.credentials.identity, server.outgoing, shared.spoiler),
@@ -208,9 +200,9 @@ class Parts:
                     shared.reactor,
                     server.verifier.invalid_documents,
                 ),
-                caches,
+                self._books.caches_of(server),
             ),
-            *peer_routes(self._peers(server), self._reports(server)),
+            *peer_routes(self._books.peers(server), self._books.reports(server)),
             *room_control_routes(server.rooms, lambda: server.elsewhere),
             *policy_control_routes(server.policy_desk),
             *user_control_routes(server.user_desk, server.device_lists),
@@ -239,49 +231,6 @@ class Parts:
             None if where is None else str(where),
             sha256(identity.certificate.leaf).hexdigest(),
         )
-
-    def _caches(self, server: Server) -> CacheBook:
-        return CacheBook(
-            self.shared.resolver.kept,
-            lambda: [server.keyring.fetches],
-            lambda: [server.connector],
-            self.shared.reactor,
-        )
-
-    def _peers(self, server: Server) -> PeerBook:
-        return PeerBook(
-            server.peers,
-            server.known_peers,
-            server.outgoing,
-            self._caches(server),
-            (server.keyring, server.agent, server.certificates),
-        )
-
-    def _books(self, name: ServerName) -> Books | None:
-        server = self.servers.find(name)
-        if server is None:
-            return None
-        return Books(server.refusals, self._peers(server), self._reports(server))
-
-    def _reports(self, server: Server) -> ReportBook:
-        return ReportBook(
-            self.shared.store.database,
-            server.name,
-            self._peers(server),
-            server.refusals,
-            Observed(
-                server.verifier.sightings,
-                server.signed_requests.counts,
-                self.shared.spoiler,
-            ),
-            self.shared.reactor,
-        )
-
-    def _look_again(self, name: ServerName, peer: ServerName) -> None:
-        """Let one of our servers forget its cached data about a peer."""
-        server = self.servers.find(name)
-        if server is not None:
-            self._peers(server).look_again(peer)
 
     def _make_site(
         self, router: Router, limits: SiteLimits, request_log: RequestLog

@@ -5,6 +5,7 @@ Rules: as in `main`. The commands never open the daemon's store themselves.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -118,7 +119,8 @@ def peers(  # noqa: PLR0913 - its options are its arguments
 ) -> None:
     """Show the known peers: how verified, pinned keys, back-off.
 
-    With an option that changes something, no list is shown.
+    With an option that changes something, it says what was changed and shows no list.
+    --forget keeps what is queued for the peer (see --drop-all) and what it sent.
 
     \b
     Example:
@@ -127,31 +129,53 @@ def peers(  # noqa: PLR0913 - its options are its arguments
       homeserver peers -c homeserver.toml --drop beta.test 12
     """
     client = daemon.client()
+    tell = partial(_tell, as_json=as_json)
     if forget is not None:
-        client.delete("v1", "peers", forget.name, "pin")
+        tell("forget", forget, client.delete("v1", "peers", forget.name, "pin"))
     if retry is not None:
         client.post("v1", "peers", retry.name, "retry", content={})
+        tell("retry", retry, {})
     if pin is not None:
         name, sha256 = pin
         content: Json = {"certificate_sha256": sha256}
         client.put("v1", "peers", name.name, "pin", content=content)
+        tell("pin", name, content)
     if drop is not None:
-        _drop(client, *drop)
+        tell("drop", drop[0], _drop(client, *drop))
     if drop_all is not None:
-        _drop(client, drop_all)
+        tell("drop-all", drop_all, _drop(client, drop_all))
     if any(each is not None for each in (forget, retry, pin, drop, drop_all)):
         return
     for peer in daemon.items(["peers"], "peers", limit=_PEERS):
         print(json.dumps(peer) if as_json else render.peer(peer, now_ts()))
 
 
-def _drop(client: ControlClient, name: ServerName, *entry: str) -> None:
-    """Drop one queued entry of a peer, or all, and print how many that were."""
+def _drop(client: ControlClient, name: ServerName, *entry: str) -> Json:
+    """Drop one queued entry of a peer, or all; the reply, which has their number."""
     reply = client.delete("v1", "send", name.name, *entry)
-    number = as_integer(reply["dropped"], "`dropped`")
-    if not number:
+    if not as_integer(reply["dropped"], "`dropped`"):
         client.get("v1", "peers", name.name)  # an unknown one is a failure
-    print(f"dropped: {render.count(number, 'entry', 'entries')} for {name}")
+    return reply
+
+
+def _tell(done: str, name: ServerName, reply: Json, *, as_json: bool) -> None:
+    """Print what was changed of a peer, and what stays."""
+    if as_json:
+        print(json.dumps({"done": done, "server_name": name.name} | reply))
+    elif done == "forget":
+        queued = as_integer(reply["queued"], "`queued`")
+        print(
+            f"forgotten: how {name} was verified, its pins and keys, and its failures;"
+            f" {render.count(queued, 'queued entry stays', 'queued entries stay')}, "
+            "and so does what it sent"
+        )
+    elif done == "retry":
+        print(f"retried: {name} has no back-off, and is looked up again")
+    elif done == "pin":
+        print(f"pinned: {name} may show the certificate {reply['certificate_sha256']}")
+    else:
+        dropped = as_integer(reply["dropped"], "`dropped`")
+        print(f"dropped: {render.count(dropped, 'entry', 'entries')} for {name}")
 
 
 @click.command(short_help="Ask whether the daemon is well.")

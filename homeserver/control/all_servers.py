@@ -7,16 +7,18 @@ and `after` names both: `OURS/PEER`. What changes something known of a peer chan
 for each of our servers that knows the peer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from itertools import groupby
 from operator import itemgetter
+from typing import Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from homeserver.control.caches import CacheBook
 from homeserver.control.each_server import OverAll
 from homeserver.control.parameters import Page, PeerPage
-from homeserver.control.peer_views import Peers, PeerView, ReportView
+from homeserver.control.peer_views import Peers, PeerView, ReportView, StillQueued
 from homeserver.control.peers import PeerBook
 from homeserver.control.reports import ReportBook, together
 from homeserver.control.routes import show_refusal, show_transaction
@@ -33,6 +35,21 @@ from homeserver.storage.notifier import Changes
 _Bare = Call[Nothing, Nothing]
 
 
+class Shelf(Protocol):
+    """The books of all our servers."""
+
+    caches: CacheBook
+    """Those of the process."""
+
+    def find(self, name: ServerName, /) -> "Books | None":
+        """The books of one of our servers; None for one that was removed meanwhile."""
+        ...
+
+    def observing(self, peer: ServerName, /) -> Collection[ServerName]:
+        """Our names that remember something of a peer in memory."""
+        ...
+
+
 class Books(Struct, frozen=True):
     """What one of our servers knows."""
 
@@ -47,18 +64,16 @@ class AllServers:
     def __init__(
         self,
         stored: AllNames,
-        find: Callable[[ServerName], Books | None],
+        shelf: Shelf,
         received: Changes,
         refused: Changes,
         waiting: RefusalQueue,
         pace: Pace,
     ) -> None:
-        """`find` returns None for a server that was removed meanwhile.
-
-        `received` and `refused` are the changes of all our servers.
-        """
+        """`received` and `refused` are the changes of all our servers."""
         self._stored = stored
-        self._find = find
+        self._shelf = shelf
+        self._find = shelf.find
         self._received = received
         self._refused = refused
         self._waiting = waiting
@@ -141,25 +156,29 @@ class AllServers:
 
     async def _retry(self, call: _Bare) -> Nothing:
         name = call.server("name")
+        # The servers that know nothing else may have tried in vain to reach it.
+        was_remembered = self._shelf.caches.forget(name)
         known = [
             await books.peers.retry(name) for _, books in await self._knowing(name)
         ]
-        if not any(known):
+        if not (was_remembered or any(known)):
             raise _unknown(name)
         return Nothing()
 
-    async def _forget(self, call: _Bare) -> Nothing:
+    async def _forget(self, call: _Bare) -> StillQueued:
         name = call.server("name")
-        known = [
+        was_remembered = self._shelf.caches.forget(name)
+        found = [
             await books.peers.forget(name) for _, books in await self._knowing(name)
         ]
-        if not any(known):
+        queued = [each for each in found if each is not None]
+        if not (was_remembered or queued):
             raise _unknown(name)
-        return Nothing()
+        return StillQueued(sum(queued))
 
     async def _knowing(self, name: ServerName) -> list[tuple[ServerName, Books]]:
         """Those of our servers that know a peer, in the order of their names."""
-        names = await self._stored.knowing(name)
+        names = await self._stored.knowing(name, self._shelf.observing(name))
         return [(own, books) for own in names if (books := self._find(own)) is not None]
 
 

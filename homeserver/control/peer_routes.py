@@ -6,7 +6,7 @@ Rules: as in `control.routes`.
 from typing import TypeVar
 
 from homeserver.control.parameters import PeerPage
-from homeserver.control.peer_views import Peers, PeerView, Pin, ReportView
+from homeserver.control.peer_views import Peers, PeerView, Pin, ReportView, StillQueued
 from homeserver.control.peers import PeerBook
 from homeserver.control.reports import ReportBook
 from homeserver.control.routing import Call, ControlRoute, route
@@ -47,11 +47,16 @@ def peer_routes(book: PeerBook, reports: ReportBook) -> list[ControlRoute]:
         _known(await book.retry(name), name)
         return Nothing()
 
-    async def forget(call: _Bare) -> Nothing:
-        """Forget how a peer was verified, its pins and keys, and its failures."""
+    async def forget(call: _Bare) -> StillQueued:
+        """Forget how a peer was verified, its pins and keys, and its failures.
+
+        What is queued for it stays, as what it sent and what was refused.
+        """
         name = call.server("name")
-        _known(await book.forget(name), name)
-        return Nothing()
+        queued = await book.forget(name)
+        if queued is None:
+            raise _unknown(name)
+        return StillQueued(queued)
 
     async def pin(call: Call[Nothing, Pin]) -> Nothing:
         """Trust a certificate of a peer by its fingerprint; delivery is retried."""
@@ -76,5 +81,9 @@ def peer_routes(book: PeerBook, reports: ReportBook) -> list[ControlRoute]:
 def _known(found: _T | None, name: ServerName) -> _T:
     """What was found of a peer; `NotFound` if nothing was."""
     if not found:
-        raise NotFound(f"nothing is known of a peer {quote(name.name)}")
+        raise _unknown(name)
     return found
+
+
+def _unknown(name: ServerName) -> NotFound:
+    return NotFound(f"nothing is known of a peer {quote(name.name)}")

@@ -214,6 +214,12 @@ class Peers(Struct, frozen=True):
     ]
 
 
+class StillQueued(Struct, frozen=True):
+    """What stays of a peer that was forgotten."""
+
+    queued: Annotated[int, Meta(description="Entries that are still queued for it.")]
+
+
 class Pin(Struct, frozen=True, forbid_unknown_fields=True):
     """A certificate to trust."""
 

@@ -36,13 +36,18 @@ class PeerBook:
         known: KnownPeers,
         sender: Outgoing,
         caches: CacheBook,
+        seen: Memory,
         memories: Sequence[Memory] = (),
     ) -> None:
-        """`memories` are the other parts that remember something about peers."""
+        """`seen` remembers how peers were last seen.
+
+        `memories` are the other parts that remember something about them.
+        """
         self._peers = peers
         self._known = known
         self._sender = sender
         self._caches = caches
+        self._seen = seen
         self._memories = memories
 
     async def page(self, after: ServerName | None, limit: int) -> list[PeerView]:
@@ -62,15 +67,19 @@ class PeerBook:
         await self._peers.certificate_pins.pin(name, sha256)
         await self.retry(name)
 
-    async def forget(self, name: ServerName) -> bool:
+    async def forget(self, name: ServerName) -> int | None:
         """Forget a peer: its verification, its pins, its keys and its failures.
 
-        Returns whether anything was known of it.
+        Returns the number of entries that stay queued for it; None if nothing was known
+        of it.
         """
-        was_known = await self._peers.forget(name)
+        was_listed = await self.describe(name) is not None
+        was_known = await self._peers.forget(name) or was_listed
+        was_seen = bool(self._seen.forget(name))
         self.look_again(name)
-        was_owed = await self.retry(name)
-        return was_known or was_owed
+        was_remembered = self._caches.forget(name)
+        queued = await self._sender.forget(name)
+        return queued if was_known or was_seen or was_remembered else None
 
     def look_again(self, name: ServerName) -> None:
         """Let each part forget what it remembers of a peer that was changed."""

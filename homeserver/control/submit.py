@@ -6,7 +6,7 @@ The room version "2014" stands for the events of that time, signed or not. Mista
 purpose are made by a `Spoiler`; without one, a transaction with a mistake is refused.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -62,7 +62,7 @@ class Spoiler(Protocol):
         ...
 
     def forget(self, own: ServerName, destination: ServerName, txn_id: str) -> None:
-        """Forget a plan: the transaction was not queued."""
+        """Forget a plan, whose transaction is not queued or forgotten."""
         ...
 
     def judge(
@@ -77,6 +77,15 @@ class Spoiler(Protocol):
         """The judgements of all plans for a server, by the IDs of their transactions.
 
         As of `judge`, one is None where no answer is known as right.
+        """
+        ...
+
+    def planned(
+        self, own: ServerName | None
+    ) -> Collection[tuple[ServerName, ServerName, str]]:
+        """The plans of one of our names, or of all.
+
+        Each is our name, the destination and the ID of the transaction.
         """
         ...
 

@@ -26,6 +26,10 @@ class RequestCounts:
             counts = self._counts[origin] = Counter()
         counts[f"{method} {template}"] += 1
 
+    def forget_all(self) -> None:
+        """Count from nothing again."""
+        self._counts.clear()
+
     def of(self, origin: ServerName) -> Mapping[str, int]:
         """The number of requests of a server, by method and template."""
         return self._counts.get(origin, {})

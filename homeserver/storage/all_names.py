@@ -5,7 +5,7 @@ The store may have rows of names that this process does not serve: these are lef
 IDs are in one order for all names, so an ID is a place in it for all of them together.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -105,16 +105,18 @@ class AllNames:
             found += [pair for pair in parsed if self._serves(pair[0])]
         return found[:limit]
 
-    async def knowing(self, peer: ServerName) -> list[ServerName]:
-        """Our names that know a peer, or that it has sent something to."""
+    async def knowing(
+        self, peer: ServerName, others: Collection[ServerName] = ()
+    ) -> list[ServerName]:
+        """Our names that know a peer or that it has sent something to, and `others`."""
 
         def job(cursor: Cursor) -> list[tuple[str]]:
             parameters = (peer.name,) * _KNOWING.count("?")
             return cursor.execute(_KNOWING, parameters).fetchall()
 
         rows = await self._database.read(job)
-        names = (ServerName.parse(name) for (name,) in sorted(rows))
-        return [name for name in names if self._serves(name)]
+        names = {*(ServerName.parse(name) for (name,) in rows), *others}
+        return [name for name in sorted(names, key=str) if self._serves(name)]
 
     async def _page(self, load: _Load[_T], after: int) -> Rows[_T]:
         """The next rows of our names, past those of others."""

@@ -81,6 +81,23 @@ class StoredState:
                 last = queue.row
         return total
 
+    async def transactions(
+        self, own: ServerName | None
+    ) -> set[tuple[ServerName, ServerName, str]]:
+        """The transactions that are stored: our name, the destination and the ID."""
+
+        def job(cursor: Cursor) -> list[tuple[str, str, str]]:
+            where, names = _where(own)
+            return cursor.execute(
+                "SELECT server_name, destination, txn_id FROM outbound_transactions"  # noqa: S608 - ours
+                f" WHERE 1 = 1{where}",
+                names,
+            ).fetchall()
+
+        rows = await self._database.read(job)
+        parse = ServerName.parse
+        return {(parse(mine), parse(other), txn_id) for mine, other, txn_id in rows}
+
     async def forget_pins(
         self, own: ServerName | None, forgotten: Forgotten = lambda *_: None
     ) -> int:

@@ -4,8 +4,11 @@ from typing import cast
 
 import pytest
 
+from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
+from homeserver.outbound.transport.sightings import Sighting
 from homeserver.protocol.canonical_json import Json, as_list, as_object, encode_base64
+from homeserver.protocol.discovery import Route
 from homeserver.protocol.key_documents import OldVerifyKey
 from homeserver.storage.peers import Peer
 from tests.support.control_side import NOW, Panel
@@ -14,6 +17,7 @@ from tests.support.key_documents import key_document
 from tests.support.signed_requests import OTHERS, THEM
 
 NOW_TS = int(NOW * 1000)
+SEEN = Sighting(Route("them.example", 8448, "", ""), "192.0.2.9", None, None)
 THEIRS, SEND = "/v1/peers/them.example", "/v1/send/them.example"
 
 
@@ -92,7 +96,7 @@ def test_forget() -> None:
     panel = Panel()
     verified(panel)
     answer = panel.ask("DELETE", f"{THEIRS}/pin")
-    assert (answer.status, answer.json) == (200, {})
+    assert (answer.status, answer.json) == (200, {"queued": 0})
     assert panel.ask("GET", THEIRS).status == 404
     assert panel.ask("DELETE", f"{THEIRS}/pin").status == 404
 
@@ -107,6 +111,38 @@ def test_forget_ends_what_hinders_a_peer() -> None:
     panel.clock.advance(0)
     assert len(panel.carrier.sent) == 2
     assert panel.forgotten == [THEM.server_name]
+
+
+def test_forget_why_a_peer_failed() -> None:
+    """Nothing of a forgotten peer's failures is shown, also where nothing is queued."""
+    panel = Panel()
+    panel.ask("POST", SEND, {})
+    panel.start()
+    panel.clock.advance(0)
+    panel.carrier.lose(Refused(THEM.server_name, 413, "M_TOO_LARGE", "not you"))
+    panel.clock.advance(0)
+    assert "not you" in str(panel.ask("GET", THEIRS).json["last_error"])
+    panel.database.connection.execute(
+        "UPDATE destinations SET slash = 1, not_before_ts = 5"
+    )
+    assert panel.ask("DELETE", f"{THEIRS}/pin").json == {"queued": 0}
+    peer = panel.ask("GET", THEIRS).json
+    assert (peer["failures"], peer["last_error"], peer["rejected"]) == (0, None, 1)
+    row = panel.database.connection.execute(
+        "SELECT slash, not_before_ts FROM destinations"
+    ).fetchone()
+    assert row == (0, 0)
+
+
+def test_forget_how_a_peer_was_seen() -> None:
+    """A server that was never verified may have been seen, which is forgotten."""
+    panel = Panel()
+    panel.sightings[THEM.server_name] = SEEN
+    report = f"{THEIRS}/report"
+    assert panel.ask("GET", report).json["checks"]
+    assert panel.ask("DELETE", f"{THEIRS}/pin").json == {"queued": 0}
+    assert panel.ask("GET", report).json["checks"] == []
+    assert panel.ask("DELETE", f"{THEIRS}/pin").status == 404
 
 
 def test_forget_stored_keys() -> None:
@@ -208,7 +244,7 @@ def test_forget_keeps_what_is_owed() -> None:
     panel = Panel()
     verified(panel)
     panel.ask("POST", SEND, {})
-    panel.ask("DELETE", f"{THEIRS}/pin")
+    assert panel.ask("DELETE", f"{THEIRS}/pin").json == {"queued": 1}
     peer = panel.ask("GET", THEIRS).json
     assert (peer["verified_by"], peer["queued"]) == (None, 1)
 

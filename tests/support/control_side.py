@@ -81,6 +81,17 @@ POLICY = AddressPolicy([AddressRange.parse("10.0.0.0/8")], [])
 METRICS = b"a_metric 1.0\n"
 
 
+class Seen:
+    """Remembers how peers were last seen."""
+
+    def __init__(self, sightings: dict[ServerName, Sighting]) -> None:
+        self._sightings = sightings
+
+    def forget(self, name: ServerName) -> bool:
+        """Forget one; whether it was seen."""
+        return self._sightings.pop(name, None) is not None
+
+
 class Panel:
     """A site that is the control API, and what is behind it."""
 
@@ -134,8 +145,10 @@ class Panel:
             KnownPeers(self.database, US),
             self.sender.outgoing,
             caches,
+            Seen(self.sightings),
             [self.keyring, self],
         )
+        self.look_again = lambda _, peer: book.look_again(peer)
         waiting = RefusalQueue(self.clock)
         refusals = Refusals(RefusalStore(self.database, US), waiting, self.clock)
         self.rooms = self._rooms()
@@ -175,7 +188,7 @@ class Panel:
                     StoredState(self.database, self.now_ts, self.clock),
                     caches,
                     waiting,
-                    lambda _, peer: book.look_again(peer),
+                    self,
                 ),
                 lambda: [US],
             ),
@@ -265,6 +278,14 @@ class Panel:
     def forget(self, name: ServerName) -> None:
         """As any part that remembers something of a server."""
         self.forgotten.append(name)
+
+    def forget_sightings(self, _: ServerName | None) -> None:
+        """Forget how servers were last seen."""
+        self.sightings.clear()
+
+    def forget_counts(self, _: ServerName | None) -> None:
+        """Forget how many requests servers have made."""
+        self.counts.forget_all()
 
     async def _is_healthy(self) -> bool:
         return self.is_healthy

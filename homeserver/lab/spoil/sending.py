@@ -6,7 +6,7 @@ does not ask for another attempt. Plans are in memory: what is still queued when
 process ends is sent without its mistakes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -146,6 +146,10 @@ class SpoiledSending:
             for (mine, other, txn_id), plan in self._plans.items()
             if (mine, other) == (own, destination)
         }
+
+    def planned(self, own: ServerName | None) -> Collection[_Key]:
+        """As `Spoiler`."""
+        return [key for key in self._plans if own in {None, key[0]}]
 
     def client(self, own: ServerName, client: FederationClient) -> TransactionClient:
         """As `Spoiler`."""

@@ -111,6 +111,15 @@ class Outgoing:
         await self._queue.retry_immediately(destination)
         self._wake()
 
+    async def forget(self, destination: ServerName) -> int:
+        """Forget how a destination failed, and retry it immediately.
+
+        Returns the number of its queued entries, which stay. Raises `StoreUnavailable`.
+        """
+        queued = await self._queue.forget_failures(destination)
+        self._wake()
+        return queued
+
     async def drop(self, destination: ServerName, entry_id: int) -> int | None:
         """Drop an entry, with the transaction that it is part of.
 

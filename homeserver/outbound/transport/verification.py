@@ -214,6 +214,16 @@ class Verifier:
         self.invalid_documents.pop(server_name, None)
         return document
 
+    def forget(self, server_name: ServerName) -> bool:
+        """Forget how a server was last seen; returns whether it was."""
+        self.invalid_documents.pop(server_name, None)
+        return self.sightings.pop(server_name, None) is not None
+
+    def forget_all(self) -> None:
+        """Forget how every server was last seen."""
+        self.invalid_documents.clear()
+        self.sightings.clear()
+
     async def record(self, peer: VerifiedPeer) -> None:
         """As `record_peer`."""
         await record_peer(self._peers, peer)

@@ -96,6 +96,28 @@ class OutboundQueue:
 
         await self._database.write(job)
 
+    async def forget_failures(self, destination: ServerName) -> int:
+        """Forget how a destination failed and answered, and retry it immediately.
+
+        Returns the number of its queued entries, which stay.
+        """
+
+        def job(cursor: Cursor) -> int:
+            row = self.of(destination).row
+            now_ts = self._clock(cursor)
+            found = cursor.execute(
+                "UPDATE destinations SET failures = 0, last_error = NULL, slash = 0,"
+                " not_before_ts = 0, retry_immediately ="
+                " CASE WHEN holder IS NULL OR due_ts IS NULL THEN 0 ELSE 1 END,"
+                " due_ts = CASE WHEN holder IS NULL AND due_ts IS NOT NULL"
+                " THEN ? ELSE due_ts END"
+                " WHERE server_name = ? AND destination = ? RETURNING queued",
+                (now_ts, *row),
+            ).fetchone()
+            return 0 if found is None else int(found[0])
+
+        return await self._database.write(job)
+
     async def drop(self, destination: ServerName, entry_id: int) -> Dropped | None:
         """Drop an entry, with the transaction that it is part of.
 
