@@ -31,7 +31,7 @@ from homeserver.protocol.canonical_json import (
     encode,
     parse_object,
 )
-from homeserver.protocol.errors import InvalidParam, TooLarge
+from homeserver.protocol.errors import MISSING, InvalidParam, TooLarge
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.key_documents import MAX_VALIDITY_MS
 from homeserver.protocol.key_entries import MAX_KEYS
@@ -66,7 +66,7 @@ def parse_queries(body: bytes) -> list[Query]:
     """The queries in the body of a POST; raises `ProtocolError`."""
     if len(body) > _MAX_BODY_BYTES:
         raise TooLarge(f"the query is larger than {_MAX_BODY_BYTES} bytes")
-    servers = as_object(parse_object(body).get("server_keys"), "`server_keys`")
+    servers = as_object(parse_object(body).get("server_keys", MISSING), "`server_keys`")
     if len(servers) > MAX_SERVERS:
         raise TooLarge(f"the query names more than {MAX_SERVERS} servers")
     queries = []

@@ -30,7 +30,7 @@ from operator import attrgetter
 from homeserver.inbound.version_attempt import VersionAttempt
 from homeserver.protocol.bodies import FlawedItem
 from homeserver.protocol.canonical_json import Json, as_text, encode
-from homeserver.protocol.errors import InvalidParam, ProtocolError
+from homeserver.protocol.errors import MISSING, InvalidParam, ProtocolError
 from homeserver.protocol.events.event import MAX_EVENT_BYTES, Event, event_id
 from homeserver.protocol.events.room_versions import RoomVersion, unknown_room_version
 from homeserver.protocol.events.unsigned_2014 import check_unsigned_2014
@@ -195,7 +195,7 @@ class PduCandidate:
 
 def _room_id_or_none(pdu: Json) -> RoomId | None:
     try:
-        return parse_room_id(as_text(pdu.get("room_id"), "`room_id`"))
+        return parse_room_id(as_text(pdu.get("room_id", MISSING), "`room_id`"))
     except ProtocolError:
         return None
 

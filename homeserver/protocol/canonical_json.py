@@ -17,7 +17,7 @@ from typing import Self
 import canonicaljson
 import msgspec
 
-from homeserver.protocol.errors import BadJson, NotJson, TooLarge, quote
+from homeserver.protocol.errors import MISSING, BadJson, NotJson, TooLarge, quote
 from homeserver.protocol.json_text import Outside, too_deep
 
 Json = dict[str, object]
@@ -152,31 +152,37 @@ def parse_object(data: bytes) -> Json:
     return as_object(parse(data), "the body")
 
 
+def not_a(kind: str, value: object, what: str) -> BadJson:
+    """The error for a value that is missing, or not of a kind."""
+    why = "missing" if value is MISSING else f"not {kind}"
+    return BadJson(f"{what} is {why}")
+
+
 def as_object(value: object, what: str) -> Json:
     """`value` as a JSON object; `BadJson`, which calls it `what`, if it is none."""
     if not isinstance(value, dict):
-        raise BadJson(f"{what} is not a JSON object")
+        raise not_a("a JSON object", value, what)
     return value
 
 
 def as_text(value: object, what: str) -> str:
     """`value` as a string; `BadJson`, which calls it `what`, if it is none."""
     if not isinstance(value, str):
-        raise BadJson(f"{what} is not a string")
+        raise not_a("a string", value, what)
     return value
 
 
 def as_integer(value: object, what: str) -> int:
     """`value` as an integer; `BadJson`, which calls it `what`, if it is none."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise BadJson(f"{what} is not an integer")
+        raise not_a("an integer", value, what)
     return value
 
 
 def as_list(value: object, what: str) -> list[object]:
     """`value` as a list; `BadJson`, which calls it `what`, if it is none."""
     if not isinstance(value, list):
-        raise BadJson(f"{what} is not a list")
+        raise not_a("a list", value, what)
     return value
 
 

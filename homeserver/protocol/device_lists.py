@@ -21,7 +21,7 @@ from homeserver.protocol.canonical_json import (
     as_text,
     check_numbers,
 )
-from homeserver.protocol.errors import BadJson, TooLarge, quote
+from homeserver.protocol.errors import MISSING, BadJson, TooLarge, quote
 from homeserver.protocol.identifiers import UserId
 
 MAX_LIST_BYTES = 500_000  # a device has about a thousand
@@ -57,7 +57,7 @@ def parse_device_list(reply: Json, user: UserId) -> DeviceList:
     """
     _check_user(reply, user, "the reply")
     devices: dict[str, ListedDevice] = {}
-    for each in as_list(reply.get("devices"), "`devices`"):
+    for each in as_list(reply.get("devices", MISSING), "`devices`"):
         device = _device(as_object(each, "an entry of `devices`"), user)
         if device.device_id in devices:
             raise BadJson(f"`devices` has {quote(device.device_id)} twice")
@@ -114,13 +114,13 @@ def bounded(found: DeviceList) -> DeviceList:
 
 
 def _stream_id(entry: Json) -> int:
-    stream_id = as_integer(entry.get("stream_id"), "`stream_id`")
+    stream_id = as_integer(entry.get("stream_id", MISSING), "`stream_id`")
     check_numbers(stream_id)
     return stream_id
 
 
 def _device(entry: Json, user: UserId) -> ListedDevice:
-    device_id = as_text(entry.get("device_id"), "`device_id`")
+    device_id = as_text(entry.get("device_id", MISSING), "`device_id`")
     name, keys = entry.get("device_display_name"), entry.get("keys")
     return ListedDevice(
         device_id,
@@ -134,12 +134,13 @@ def _device_keys(value: object, device_id: str, user: UserId) -> Json:
     what = f"`keys` of the device {quote(device_id)}"
     keys = as_object(value, what)
     _check_user(keys, user, what)
-    if keys.get("device_id") != device_id:
-        raise BadJson(f"{what} are of the device {quote(keys.get('device_id'))}")
-    for each in as_list(keys.get("algorithms"), f"`algorithms` in {what}"):
+    named = keys.get("device_id", MISSING)
+    if named != device_id:
+        raise BadJson(f"{what}: `device_id` is {quote(named)}, not {quote(device_id)}")
+    for each in as_list(keys.get("algorithms", MISSING), f"`algorithms` in {what}"):
         as_text(each, f"an algorithm in {what}")
-    _check_texts(keys.get("keys"), f"`keys` in {what}")
-    signers = as_object(keys.get("signatures"), f"`signatures` in {what}")
+    _check_texts(keys.get("keys", MISSING), f"`keys` in {what}")
+    signers = as_object(keys.get("signatures", MISSING), f"`signatures` in {what}")
     for signatures in signers.values():
         _check_texts(signatures, f"the signatures of a user in {what}")
     return _signed(keys, what)
@@ -162,9 +163,9 @@ def _signed(keys: Json, what: str) -> Json:
 
 
 def _check_user(value: Json, user: UserId, what: str) -> None:
-    if value.get("user_id") != user.user_id:
-        named = quote(value.get("user_id"))
-        raise BadJson(f"{what}: `user_id` is {named}, not {quote(user.user_id)}")
+    named = value.get("user_id", MISSING)
+    if named != user.user_id:
+        raise BadJson(f"{what}: `user_id` is {quote(named)}, not {quote(user.user_id)}")
 
 
 def _check_texts(value: object, what: str) -> None:

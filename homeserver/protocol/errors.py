@@ -14,11 +14,21 @@ from msgspec import Struct
 _MAX_PLAIN = 108  # a key ID of the longest version that is accepted
 
 
+class _Missing:
+    """The type of `MISSING`."""
+
+
+MISSING = _Missing()
+"""In place of the value of a member that is not there, which null is not."""
+
+
 def quote(value: object, limit: int = 80) -> str:
     """A peer's value, safe to show: escaped, and at most `limit` characters of it.
 
-    Text and bytes are shown in quotes, any other value as JSON.
+    Text and bytes are shown in quotes, any other value as JSON, `MISSING` as a word.
     """
+    if value is MISSING:
+        return "missing"
     if isinstance(value, bytes):
         text = repr(value[:limit])[1:]  # without the `b`
     elif isinstance(value, str):

@@ -23,9 +23,10 @@ from homeserver.protocol.canonical_json import (
     check_numbers,
     decode_base64,
     encode_base64,
+    not_a,
     parse_object,
 )
-from homeserver.protocol.errors import BadJson, Unauthorized, quote
+from homeserver.protocol.errors import MISSING, BadJson, Unauthorized, quote
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_entries import (
     build_fingerprints,
@@ -159,9 +160,9 @@ def parse_v1(data: bytes, server_name: ServerName) -> KeyDocument:
     """
     document = _parse(data, server_name)
     certificate = decode_base64(
-        as_text(document.get("tls_certificate"), "`tls_certificate`")
+        as_text(document.get("tls_certificate", MISSING), "`tls_certificate`")
     )
-    listed = as_object(document.get("verify_keys"), "`verify_keys`")
+    listed = as_object(document.get("verify_keys", MISSING), "`verify_keys`")
     invalid_entries: dict[str, str] = {}
 
     def read(key_id: KeyId, entry: object) -> VerifyKey:
@@ -184,14 +185,16 @@ def parse_v2(data: bytes, server_name: ServerName) -> KeyDocument:
     Raises `NotJson` or `BadJson` for its form, `Unauthorized` for its signatures.
     """
     document = _parse(data, server_name)
-    listed = as_object(document.get("verify_keys"), "`verify_keys`")
+    listed = as_object(document.get("verify_keys", MISSING), "`verify_keys`")
     retired = as_object(document.get("old_verify_keys", {}), "`old_verify_keys`")
     invalid_entries: dict[str, str] = {}
     verify_keys = read_entries(listed, _parse_entry, invalid_entries)
     # A key that is listed as current is not old.
     retired = {k: v for k, v in retired.items() if k not in verify_keys}
     old_verify_keys = read_entries(retired, _parse_old_entry, invalid_entries)
-    valid_until_ts = _parse_time(document.get("valid_until_ts"), "`valid_until_ts`")
+    valid_until_ts = _parse_time(
+        document.get("valid_until_ts", MISSING), "`valid_until_ts`"
+    )
     return KeyDocument(
         server_name,
         verify_keys,
@@ -218,7 +221,9 @@ def valid_until(document: KeyDocument, now_ts: int) -> int:
 def _parse(data: bytes, server_name: ServerName) -> Json:
     document = parse_object(data)
     check_numbers(document)
-    claimed = document.get("server_name")
+    claimed = document.get("server_name", MISSING)
+    if claimed is MISSING:
+        raise not_a("a string", claimed, "`server_name`")
     if claimed != server_name.name:
         raise BadJson(
             f"the key document has the server_name {quote(claimed)}, not {server_name}"
@@ -236,12 +241,16 @@ def _parse_time(value: object, what: str) -> int:
 
 def _parse_entry(key_id: KeyId, entry: object) -> VerifyKey:
     members = as_object(entry, f"key {key_id}")
-    return VerifyKey.parse(key_id, as_text(members.get("key"), f"`key` of {key_id}"))
+    return VerifyKey.parse(
+        key_id, as_text(members.get("key", MISSING), f"`key` of {key_id}")
+    )
 
 
 def _parse_old_entry(key_id: KeyId, entry: object) -> OldVerifyKey:
     members = as_object(entry, f"old key {key_id}")
-    expired_ts = _parse_time(members.get("expired_ts"), f"`expired_ts` of {key_id}")
+    expired_ts = _parse_time(
+        members.get("expired_ts", MISSING), f"`expired_ts` of {key_id}"
+    )
     return OldVerifyKey(_parse_entry(key_id, members), expired_ts)
 
 

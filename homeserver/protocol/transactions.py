@@ -20,7 +20,7 @@ from homeserver.protocol.canonical_json import (
     as_text,
     encode,
 )
-from homeserver.protocol.errors import BadJson, InvalidParam, TooLarge, quote
+from homeserver.protocol.errors import MISSING, BadJson, InvalidParam, TooLarge, quote
 from homeserver.protocol.identifiers import EventId, ServerName
 
 MAX_PDUS = 50  # Server-server API, "Transactions"
@@ -88,8 +88,8 @@ def _read_item(
 def parse_edu(value: object, what: str) -> Json:
     """An EDU of any type; `BadJson` without the members that all EDUs have."""
     edu = as_object(value, what)
-    as_text(edu.get("edu_type"), f"`edu_type` of {what}")
-    as_object(edu.get("content"), f"`content` of {what}")
+    as_text(edu.get("edu_type", MISSING), f"`edu_type` of {what}")
+    as_object(edu.get("content", MISSING), f"`content` of {what}")
     return edu
 
 

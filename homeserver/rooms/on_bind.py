@@ -28,6 +28,7 @@ from homeserver.protocol.canonical_json import (
     parse_object,
 )
 from homeserver.protocol.errors import (
+    MISSING,
     InvalidParam,
     MissingParam,
     NotFound,
@@ -88,12 +89,12 @@ def _too_large() -> TooLarge:
 def _read(invite: object, user: UserId) -> tuple[UserId, Json]:
     """The sender of an invite, and what its server is asked for."""
     found = as_object(invite, "an entry of `invites`")
-    sender = UserId.parse(as_text(found.get("sender"), "`sender`"))
-    room_id = parse_room_id(as_text(found.get("room_id"), "`room_id`"))
-    signed = as_object(found.get("signed"), "`signed`")
+    sender = UserId.parse(as_text(found.get("sender", MISSING), "`sender`"))
+    room_id = parse_room_id(as_text(found.get("room_id", MISSING), "`room_id`"))
+    signed = as_object(found.get("signed", MISSING), "`signed`")
     for name, told in [
-        ("mxid", found.get("mxid")),
-        ("signed.mxid", signed.get("mxid")),
+        ("mxid", found.get("mxid", MISSING)),
+        ("signed.mxid", signed.get("mxid", MISSING)),
     ]:
         if told != user.user_id:
             raise InvalidParam(f"`{name}` is {quote(told)}, not the user that is bound")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from homeserver.control.routing import Call, ControlRoute, route
 from homeserver.control.views import Nothing, Object
 from homeserver.protocol.canonical_json import Json, as_text
-from homeserver.protocol.errors import NotFound
+from homeserver.protocol.errors import MISSING, NotFound
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import parse_room_id
 from homeserver.rooms.policy_desk import PolicyDesk
@@ -25,7 +25,7 @@ async def sign(resident: Resident, question: Question) -> Json:
     desk.check_open()
     pdu = question.content
     # A create event of version 12 has no room ID, and needs no signature.
-    room_id = parse_room_id(as_text(pdu.get("room_id"), "`room_id`"))
+    room_id = parse_room_id(as_text(pdu.get("room_id", MISSING), "`room_id`"))
     room = await resident.room_for(room_id, question.origin)
     return desk.sign(Event.parse(pdu, room.room_version))
 

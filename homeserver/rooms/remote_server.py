@@ -26,7 +26,7 @@ from homeserver.protocol.canonical_json import (
     as_text,
     parse_object,
 )
-from homeserver.protocol.errors import BadJson, InvalidParam, quote
+from homeserver.protocol.errors import MISSING, BadJson, InvalidParam, quote
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
 from homeserver.protocol.identifiers import RoomId, ServerName, parse_room_id
@@ -120,7 +120,9 @@ class RemoteServer:
             old = {**event.pdu, "unsigned": with_state}
             text = _second(await self._put(_V1, "invite", event, old))
         reply = parse_object(text)
-        answered = Event.parse(as_object(reply.get("event"), "`event`"), version)
+        answered = Event.parse(
+            as_object(reply.get("event", MISSING), "`event`"), version
+        )
         return add_countersignature(event, answered, self.name)
 
     async def alias(self, alias: str) -> AliasTarget:
@@ -132,7 +134,7 @@ class RemoteServer:
             query=[("room_alias", alias)],
         )
         reply = await self._calls.ask(self.name, call, self._cause)
-        room_id = parse_room_id(as_text(reply.get("room_id"), "`room_id`"))
+        room_id = parse_room_id(as_text(reply.get("room_id", MISSING), "`room_id`"))
         servers = as_list(reply.get("servers", []), "`servers`")
         return AliasTarget(room_id, read_servers(servers[:_MAX_SERVERS]))
 

@@ -10,7 +10,7 @@ Specification: Server-server API, "Third-party invites".
 from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import Json, as_object, as_text
-from homeserver.protocol.errors import Forbidden, InvalidParam, quote
+from homeserver.protocol.errors import MISSING, Forbidden, InvalidParam, quote
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.building import NewEvent
@@ -37,20 +37,22 @@ async def exchange(resident: Resident, question: Question) -> bytes:
 
 def _wanted(resident: Resident, room: Room, question: Question) -> NewEvent:
     body = question.content
-    content = as_object(body.get("content"), "`content`")
-    sender = UserId.parse(as_text(body.get("sender"), "`sender`"))
-    target = UserId.parse(as_text(body.get("state_key"), "`state_key`"))
+    content = as_object(body.get("content", MISSING), "`content`")
+    sender = UserId.parse(as_text(body.get("sender", MISSING), "`sender`"))
+    target = UserId.parse(as_text(body.get("state_key", MISSING), "`state_key`"))
     expected = [
-        ("`type`", body.get("type"), "m.room.member"),
-        ("`room_id`", body.get("room_id"), room.room_id),
-        ("`membership`", content.get("membership"), "invite"),
+        ("`type`", body.get("type", MISSING), "m.room.member"),
+        ("`room_id`", body.get("room_id", MISSING), room.room_id),
+        ("`membership`", content.get("membership", MISSING), "invite"),
         ("the sender's server", sender.server_name.name, resident.server_name.name),
         ("the invited server", target.server_name.name, question.origin.name),
     ]
     for what, found, asked in expected:
         if found != asked:
             raise InvalidParam(f"{what} is {quote(found)}, not {asked}")
-    invite = as_object(content.get("third_party_invite"), "`third_party_invite`")
+    invite = as_object(
+        content.get("third_party_invite", MISSING), "`third_party_invite`"
+    )
     wanted: Json = {"membership": "invite", "third_party_invite": invite}
     return NewEvent("m.room.member", sender, wanted, target.user_id)
 

@@ -35,7 +35,7 @@ from homeserver.protocol.device_lists import (
     after_update,
     bounded,
 )
-from homeserver.protocol.errors import NotFound, ProtocolError, quote
+from homeserver.protocol.errors import MISSING, NotFound, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.storage.device_lists import Change, DeviceListStore, KnownDevices
 from homeserver.users.device_list_fetches import DeviceListFetches
@@ -114,7 +114,7 @@ class KeptDeviceLists:
 def _user_in(edu: Json) -> UserId:
     """The user that a checked EDU is about."""
     content = as_object(edu["content"], "`content`")
-    return UserId.parse(as_text(content.get("user_id"), "`user_id`"))
+    return UserId.parse(as_text(content.get("user_id", MISSING), "`user_id`"))
 
 
 def _change(edus: Sequence[Json], user: UserId) -> Change:

@@ -183,7 +183,7 @@ def test_events() -> None:
     assert "hint" not in verdict  # the budget is used up
     endpoint.clock.advance(1)
     [verdict] = send(endpoint, {**formless, "x": 1})
-    assert verdict.startswith("rejected: `depth` is not an integer (room version 11)")
+    assert verdict.startswith("rejected: `depth` is missing (room version 11)")
     assert verdict.count("`depth`") == 1
     endpoint.clock.advance(1)
     assert send(endpoint, message()) == ["accepted"]

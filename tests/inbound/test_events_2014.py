@@ -42,9 +42,9 @@ UNSIGNED_PDUS: list[tuple[Json, Peer, bool, str]] = [
         OF_2014 | {"event_id": "$e:them.example"},
         THEM,
         True,
-        "rejected: `signatures` is not ",
+        "rejected: `signatures` is missing",
     ),
-    (OF_2014 | {"room_id": ROOM}, THEM, True, "rejected: `signatures` is not "),
+    (OF_2014 | {"room_id": ROOM}, THEM, True, "rejected: `signatures` is missing"),
 ]
 
 

@@ -70,8 +70,8 @@ def test_flawed_edus() -> None:
     assert recorded["edus"] == [EDU, EDU]
     assert recorded["problems"] == [
         "EDU 1: the EDU is not a JSON object: '5'",
-        "EDU 2: `edu_type` of the EDU is not a string: '{\"content\":{}}'",
-        'EDU 3: `content` of the EDU is not a JSON object: \'{"edu_type":"m"}\'',
+        "EDU 2: `edu_type` of the EDU is missing: '{\"content\":{}}'",
+        'EDU 3: `content` of the EDU is missing: \'{"edu_type":"m"}\'',
         'EDU 4: twice: \'{"a":1,"a":2}\'',
     ]
     assert inbox.pdus[0]["verdict"] == "accepted"

@@ -74,7 +74,7 @@ BAD_QUERIES: list[tuple[str, bytes, type[ProtocolError], str]] = [
     ("no JSON", b"server_keys", NotJson, "not JSON"),
     ("not UTF-8", b'{"server_keys":{"\xff":{}}}', NotJson, "not JSON"),
     ("list", b"[]", BadJson, "the body is not a JSON object"),
-    ("nothing", b"{}", BadJson, "`server_keys` is not a JSON object"),
+    ("nothing", b"{}", BadJson, "`server_keys` is missing"),
     ("null", asking(None), BadJson, "`server_keys` is not a JSON object"),
     ("list of servers", asking(["a.example"]), BadJson, "`server_keys` is not a JSON"),
     ("text", asking("a.example"), BadJson, "`server_keys` is not a JSON object"),

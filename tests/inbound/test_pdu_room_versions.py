@@ -181,7 +181,7 @@ def test_an_event_that_fits_no_version() -> None:
 
 # A PDU, and why it is rejected; whether the versions that were tried are told.
 TRIED: list[tuple[Json, str, bool]] = [
-    (message(depth=None), "`depth` is not an integer", False),
+    (message(depth=None), "`depth` is missing", False),
     (message(unsigned=[]), "`unsigned` is not a JSON object", False),
     (message(content={"x": 1.5}, depth=-1), "canonical JSON has no floats: 1.5", True),
     (message() | {"signatures": {}}, "is not signed by a known key", True),

@@ -83,7 +83,7 @@ def with_keys(**members: object) -> list[Json]:
         ),
         ({"devices": [{"device_id": "A", "keys": []}]}, "`keys` of the device 'A'"),
         ({"devices": with_keys(user_id="@eve:them.example")}, "not '@bob:them"),
-        ({"devices": with_keys(device_id="B")}, "are of the device 'B'"),
+        ({"devices": with_keys(device_id="B")}, "`device_id` is 'B', not "),
         ({"devices": with_keys(algorithms="a")}, "`algorithms`"),
         ({"devices": with_keys(algorithms=[1])}, "an algorithm"),
         ({"devices": with_keys(keys={"ed25519:A": 1})}, "`keys` in"),

@@ -122,7 +122,7 @@ NO_DOCUMENTS: list[tuple[str, bytes, type[ProtocolError], str]] = [
     ("HTML", b"<!DOCTYPE html>", NotJson, "not JSON: "),
     ("list", b"[]", BadJson, "the body is not a JSON object"),
     ("null", b"null", BadJson, "the body is not a JSON object"),
-    ("no members", b"{}", BadJson, "has the server_name null, not domain"),
+    ("no members", b"{}", BadJson, "`server_name` is missing"),
 ]
 
 
@@ -148,7 +148,7 @@ BAD_DOCUMENTS: list[tuple[str, Json, str]] = [
     ("name is null", {"server_name": None}, f"{CALLED} null, not domain"),
     ("float", {"x": 1.5}, "canonical JSON has no floats: 1.5"),
     ("float in unsigned", {"unsigned": {"x": [1.5]}}, "canonical JSON has no floats"),
-    ("no keys", {"verify_keys": ABSENT}, "`verify_keys` is not a JSON object"),
+    ("no keys", {"verify_keys": ABSENT}, "`verify_keys` is missing"),
     ("keys are a list", {"verify_keys": []}, "`verify_keys` is not a JSON object"),
 ]
 
@@ -157,7 +157,7 @@ BAD_DOCUMENTS_V1: list[tuple[str, Json, str]] = [
     (
         "no certificate",
         {"tls_certificate": ABSENT},
-        "`tls_certificate` is not a string",
+        "`tls_certificate` is missing",
     ),
     ("certificate is PEM", {"tls_certificate": "-----BEGIN"}, "not base64: "),
     ("certificate is wrapped", {"tls_certificate": "AA\nEC"}, "not base64: "),
@@ -170,7 +170,7 @@ BAD_DOCUMENTS_V2: list[tuple[str, Json, str]] = [
         {"old_verify_keys": []},
         "`old_verify_keys` is not a JSON object",
     ),
-    ("no end", {"valid_until_ts": ABSENT}, "`valid_until_ts` is not an integer"),
+    ("no end", {"valid_until_ts": ABSENT}, "`valid_until_ts` is missing"),
     ("end is null", {"valid_until_ts": None}, "`valid_until_ts` is not an integer"),
     ("end is a text", {"valid_until_ts": "1"}, "`valid_until_ts` is not an integer"),
     ("end is a boolean", {"valid_until_ts": True}, "`valid_until_ts` is not an int"),
@@ -213,9 +213,9 @@ def test_unknown_members_are_kept(parse: Parse, document: Json) -> None:
 
 def test_versions_are_not_mistaken_for_each_other() -> None:
     """A document of one version is none of the other."""
-    with pytest.raises(BadJson, match="`tls_certificate` is not a string"):
+    with pytest.raises(BadJson, match="`tls_certificate` is missing"):
         parse_v1(signed(DOCUMENT_V2, KEY), DOMAIN)
-    with pytest.raises(BadJson, match="`valid_until_ts` is not an integer"):
+    with pytest.raises(BadJson, match="`valid_until_ts` is missing"):
         parse_v2(signed(DOCUMENT_V1, KEY), DOMAIN)
 
 

@@ -42,7 +42,7 @@ BAD_ENTRIES: list[tuple[str, Parse, str, object, str]] = [
         PUBLIC_KEY,
         "key ed25519:3 is not a JSON object",
     ),
-    ("v2 empty", parse_v2, "verify_keys", {}, "`key` of ed25519:3 is not a string"),
+    ("v2 empty", parse_v2, "verify_keys", {}, "`key` of ed25519:3 is missing"),
     (
         "v2 number",
         parse_v2,
@@ -62,7 +62,7 @@ BAD_ENTRIES: list[tuple[str, Parse, str, object, str]] = [
         parse_v2,
         "old_verify_keys",
         {"key": PUBLIC_KEY},
-        "`expired_ts` of ed25519:3 is not an integer",
+        "`expired_ts` of ed25519:3 is missing",
     ),
     (
         "old: end is a text",
@@ -83,7 +83,7 @@ BAD_ENTRIES: list[tuple[str, Parse, str, object, str]] = [
         parse_v2,
         "old_verify_keys",
         {"expired_ts": 1},
-        "`key` of ed25519:3 is not a string",
+        "`key` of ed25519:3 is missing",
     ),
     (
         "old: of 31 bytes",

@@ -109,7 +109,7 @@ MALFORMED_ITEMS: list[tuple[object, str, str, str]] = [
     (None, "the PDU is not a JSON object", "the EDU is not a JSON object", "null"),
     ([1.5], "the PDU is not a JSON object", "the EDU is not a JSON object", "[1.5]"),
     (FLAWED, "a member occurs twice", "a member occurs twice", '{"a": 1, "a": 2}'),
-    ({"content": {}}, "", "`edu_type` of the EDU is not a string", '{"content":{}}'),
+    ({"content": {}}, "", "`edu_type` of the EDU is missing", '{"content":{}}'),
     (
         {"edu_type": 5, "content": {}},
         "",
@@ -119,7 +119,7 @@ MALFORMED_ITEMS: list[tuple[object, str, str, str]] = [
     (
         {"edu_type": "m.typing"},
         "",
-        "`content` of the EDU is not a JSON object",
+        "`content` of the EDU is missing",
         '{"edu_type":"m.typing"}',
     ),
     (
@@ -234,7 +234,7 @@ def test_parse_raises_nothing_but_protocol_errors(content: Json) -> None:
 
 def test_parse_edu_names_what_it_refuses() -> None:
     """An EDU outside a transaction is refused under the name that the caller gave."""
-    with pytest.raises(BadJson, match="`content` of the EDU is not a JSON object"):
+    with pytest.raises(BadJson, match="`content` of the EDU is missing"):
         parse_edu({"edu_type": "m.typing"}, "the EDU")
 
 

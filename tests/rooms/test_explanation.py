@@ -179,13 +179,13 @@ def test_dropped() -> None:
     [dropped] = file.dropped
     assert dropped.event_id is not None
     assert result["dropped"] == [
-        {"number": 2, "event_id": dropped.event_id, "why": "`depth` is not an integer"}
+        {"number": 2, "event_id": dropped.event_id, "why": "`depth` is missing"}
     ]
     result, drawn = explain(file, dropped.event_id)
     assert result == {
         "event_id": dropped.event_id,
         "outcome": "dropped",
-        "why": "`depth` is not an integer",
+        "why": "`depth` is missing",
     }
     assert [(each.event_id, each.is_chosen) for each in drawn] == [
         (room.create.event_id, False),

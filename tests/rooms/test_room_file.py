@@ -191,7 +191,7 @@ def test_dropped() -> None:
     file = listed([*pdus(room)[:2], float_depth, without_depth])
     assert [each.number for each in file.dropped] == [3, 4]
     assert "1.5" in file.dropped[0].why
-    assert file.dropped[1].why == "`depth` is not an integer"
+    assert file.dropped[1].why == "`depth` is missing"
     assert file.dropped[1].event_id is not None
     assert file.dropped[1].event_id == file.last
     assert len(file.events) == 2

@@ -186,7 +186,7 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
     (
         "without a depth",
         message(depth=None),
-        "rejected: `depth` is not an integer",
+        "rejected: `depth` is missing",
         None,
     ),
     (
@@ -204,7 +204,7 @@ VERDICTS: list[tuple[str, Json, str, str | None]] = [
     (
         "without a room",
         message(room_id=None),
-        "rejected: `room_id` is not a string",
+        "rejected: `room_id` is missing",
         None,
     ),
     (

@@ -128,7 +128,7 @@ def test_a_user_whose_list_is_wrong(side: DeviceSide) -> None:
     ("reply", "why"),
     [
         (devices(4, user="@eve:them.example"), "'@eve:them.example', not '@bob:them"),
-        ({}, "`user_id` is null"),
+        ({}, "`user_id` is missing"),
         ({**devices(4), "devices": [{"device_id": "A", "keys": {}}]}, "`keys` of the"),
         (devices(4, *map(str, range(1001))), "more than 1000 devices"),
         ({**devices(4), "stream_id": None}, "`stream_id`"),

@@ -42,7 +42,7 @@ from homeserver.outbound.transport.failures import NotDialled
 from homeserver.outbound.transport.response import Response
 from homeserver.protocol.canonical_json import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
-from homeserver.protocol.errors import ProtocolError, quote
+from homeserver.protocol.errors import MISSING, ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
 
 PATH = "/.well-known/matrix/server"
@@ -298,4 +298,4 @@ class _Hop(Struct, frozen=True):
 def _parse(fetched: Response) -> ServerName:
     """The name in a document of any `Content-Type`; raises `ProtocolError`."""
     document = parse_object(fetched.body)
-    return ServerName.parse(as_text(document.get("m.server"), "`m.server`"))
+    return ServerName.parse(as_text(document.get("m.server", MISSING), "`m.server`"))

@@ -17,6 +17,7 @@ from homeserver.protocol.canonical_json import (
     decode_base64,
     encode,
     encode_base64,
+    not_a,
     parse_object,
 )
 from homeserver.protocol.diagnosis.base64_texts import base64_hints
@@ -29,7 +30,7 @@ from homeserver.protocol.diagnosis.event_variants import (
 from homeserver.protocol.diagnosis.headers import name_hints
 from homeserver.protocol.diagnosis.hint import Hint, clip
 from homeserver.protocol.diagnosis.search import Work
-from homeserver.protocol.errors import BadJson, ProtocolError, listed, quote
+from homeserver.protocol.errors import MISSING, BadJson, ProtocolError, listed, quote
 from homeserver.protocol.identifiers import KeyId, ServerName
 from homeserver.protocol.key_documents import MAX_DOCUMENT_BYTES
 from homeserver.protocol.key_entries import MAX_KEYS, read_entries
@@ -78,7 +79,7 @@ def diagnose_key_document(
     if version == 1:
         hints += _certificate_hints(document, certificate)
     else:
-        hints += _time_hints(document.get("valid_until_ts"), now_ts)
+        hints += _time_hints(document.get("valid_until_ts", MISSING), now_ts)
         if "old_verify_keys" in document:
             hints += _key_hints(document, "old_verify_keys", version, keys)
     hints += yield from _signature_hints(document, server_name, keys, listed_ids)
@@ -86,11 +87,11 @@ def diagnose_key_document(
 
 
 def _name_hints(document: Json, server_name: ServerName) -> Iterator[Hint]:
-    claimed = document.get("server_name")
+    claimed = document.get("server_name", MISSING)
     if claimed == server_name.name:
         return
     if not isinstance(claimed, str):
-        text = "`server_name` is missing or not a string"
+        text = str(not_a("a string", claimed, "`server_name`"))
         yield Hint("document-member", text, None, server_name.name)
         return
     yield from name_hints("`server_name`", claimed)
@@ -105,10 +106,10 @@ def _key_hints(
     document: Json, member: str, version: Version, keys: list[CandidateKey]
 ) -> Iterator[Hint]:
     """The hints on the keys in a member; the valid ones are added to `keys`."""
-    entries = document.get(member)
+    entries = document.get(member, MISSING)
     if not isinstance(entries, dict) or len(entries) > MAX_KEYS:
-        text = f"`{member}` is missing or not an object of at most {MAX_KEYS} keys"
-        yield Hint("document-member", text)
+        kind = f"an object of at most {MAX_KEYS} keys"
+        yield Hint("document-member", str(not_a(kind, entries, f"`{member}`")))
         return
     invalid: dict[str, str] = {}
     is_old = member == "old_verify_keys"
@@ -117,7 +118,9 @@ def _key_hints(
         key = VerifyKey.parse(key_id, _key_text(entry, version))
         if not is_old:
             return CandidateKey(key)
-        expired_ts = as_integer(_members(entry).get("expired_ts"), "`expired_ts`")
+        expired_ts = as_integer(
+            _members(entry).get("expired_ts", MISSING), "`expired_ts`"
+        )
         return CandidateKey(key, "old", expired_ts)
 
     keys += read_entries(entries, read, invalid).values()
@@ -152,8 +155,8 @@ def _text_hints(key_id: str, entry: object) -> Iterator[Hint]:
 
 def _time_hints(valid_until_ts: object, now_ts: int) -> Iterator[Hint]:
     if not isinstance(valid_until_ts, int) or isinstance(valid_until_ts, bool):
-        text = "`valid_until_ts` is missing or not an integer, in milliseconds"
-        yield Hint("document-member", text)
+        text = str(not_a("an integer", valid_until_ts, "`valid_until_ts`"))
+        yield Hint("document-member", f"{text}; it is in milliseconds since 1970")
     elif 0 <= valid_until_ts < _SECONDS_BEFORE:
         text = "`valid_until_ts` seems to be in seconds; it is in milliseconds"
         seconds = str(valid_until_ts)
@@ -168,10 +171,10 @@ def _time_hints(valid_until_ts: object, now_ts: int) -> Iterator[Hint]:
 
 
 def _certificate_hints(document: Json, certificate: bytes | None) -> Iterator[Hint]:
-    text = document.get("tls_certificate")
+    text = document.get("tls_certificate", MISSING)
     if not isinstance(text, str):
-        said = "`tls_certificate` is missing or not a string; it is the base64 of DER"
-        yield Hint("document-member", said)
+        said = str(not_a("a string", text, "`tls_certificate`"))
+        yield Hint("document-member", f"{said}; it is the base64 of DER")
         return
     if _PEM in text:
         said = "`tls_certificate` is PEM; it is the base64 of DER, in one line"

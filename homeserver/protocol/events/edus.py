@@ -16,8 +16,9 @@ from homeserver.protocol.canonical_json import (
     as_object,
     as_text,
     encode,
+    not_a,
 )
-from homeserver.protocol.errors import BadJson, TooLarge, quote
+from homeserver.protocol.errors import MISSING, BadJson, TooLarge, quote
 from homeserver.protocol.identifiers import ServerName, UserId
 
 # The specification has no limit; this is the limit of PDUs, and Synapse keeps its own
@@ -41,8 +42,8 @@ def check(edu: Json, origin: ServerName) -> None:
     size = len(encode(edu))
     if size > MAX_EDU_BYTES:
         raise TooLarge(f"it has {size} bytes; the limit is {MAX_EDU_BYTES}")
-    kind = as_text(edu.get("edu_type"), "`edu_type`")
-    content = as_object(edu.get("content"), "`content`")
+    kind = as_text(edu.get("edu_type", MISSING), "`edu_type`")
+    content = as_object(edu.get("content", MISSING), "`content`")
     rule = _CHECKS.get(kind)
     if rule is not None:
         rule(content, origin)
@@ -78,8 +79,8 @@ def _check_presence(content: Json, origin: ServerName) -> None:
         raise BadJson("it has none of `push`, `poll` and `unpoll`")
     for value in as_list(content.get("push", []), "`push`"):
         entry = as_object(value, "an entry of `push`")
-        _check_own(entry.get("user_id"), "`user_id`", origin)
-        presence = as_text(entry.get("presence"), "`presence`")
+        _check_own(entry.get("user_id", MISSING), "`user_id`", origin)
+        presence = as_text(entry.get("presence", MISSING), "`presence`")
         if presence not in _PRESENCES:
             raise BadJson(
                 f"`presence` is {quote(presence)}, which is not a presence state"
@@ -94,19 +95,19 @@ def _check_presence(content: Json, origin: ServerName) -> None:
 
 def _check_invite(content: Json, origin: ServerName) -> None:
     """The observer asks, so the observer must be of `origin`."""
-    _check_own(content.get("observer_user"), "`observer_user`", origin)
-    _user(content.get("observed_user"), "`observed_user`")
+    _check_own(content.get("observer_user", MISSING), "`observer_user`", origin)
+    _user(content.get("observed_user", MISSING), "`observed_user`")
 
 
 def _check_invite_answer(content: Json, origin: ServerName) -> None:
-    _check_own(content.get("observed_user"), "`observed_user`", origin)
-    _user(content.get("observer_user"), "`observer_user`")
+    _check_own(content.get("observed_user", MISSING), "`observed_user`", origin)
+    _user(content.get("observer_user", MISSING), "`observer_user`")
 
 
 def _check_typing(content: Json, origin: ServerName) -> None:
-    as_text(content.get("room_id"), "`room_id`")
-    _check_own(content.get("user_id"), "`user_id`", origin)
-    _as_boolean(content.get("typing"), "`typing`")
+    as_text(content.get("room_id", MISSING), "`room_id`")
+    _check_own(content.get("user_id", MISSING), "`user_id`", origin)
+    _as_boolean(content.get("typing", MISSING), "`typing`")
 
 
 def _check_receipt(content: Json, origin: ServerName) -> None:
@@ -115,20 +116,22 @@ def _check_receipt(content: Json, origin: ServerName) -> None:
             for user_id, value in as_object(users, quote(kind)).items():
                 _check_own(user_id, "the reader", origin)
                 receipt = as_object(value, "a receipt")
-                for event_id in as_list(receipt.get("event_ids"), "`event_ids`"):
+                for event_id in as_list(
+                    receipt.get("event_ids", MISSING), "`event_ids`"
+                ):
                     as_text(event_id, "an entry of `event_ids`")
-                data = as_object(receipt.get("data"), "`data`")
-                as_integer(data.get("ts"), "`ts`")
+                data = as_object(receipt.get("data", MISSING), "`data`")
+                as_integer(data.get("ts", MISSING), "`ts`")
                 _optional(data, "thread_id", as_text)
 
 
 def _check_to_device(content: Json, origin: ServerName) -> None:
-    _check_own(content.get("sender"), "`sender`", origin)
-    as_text(content.get("type"), "`type`")
-    message_id = as_text(content.get("message_id"), "`message_id`")
+    _check_own(content.get("sender", MISSING), "`sender`", origin)
+    as_text(content.get("type", MISSING), "`type`")
+    message_id = as_text(content.get("message_id", MISSING), "`message_id`")
     if len(message_id) > _MAX_MESSAGE_ID:
         raise BadJson(f"`message_id` has more than {_MAX_MESSAGE_ID} characters")
-    messages = as_object(content.get("messages"), "`messages`")
+    messages = as_object(content.get("messages", MISSING), "`messages`")
     for user_id, devices in messages.items():
         _user(user_id, "a recipient")
         for message in as_object(devices, "the devices of a recipient").values():
@@ -136,9 +139,9 @@ def _check_to_device(content: Json, origin: ServerName) -> None:
 
 
 def _check_device_list(content: Json, origin: ServerName) -> None:
-    _check_own(content.get("user_id"), "`user_id`", origin)
-    as_text(content.get("device_id"), "`device_id`")
-    as_integer(content.get("stream_id"), "`stream_id`")
+    _check_own(content.get("user_id", MISSING), "`user_id`", origin)
+    as_text(content.get("device_id", MISSING), "`device_id`")
+    as_integer(content.get("stream_id", MISSING), "`stream_id`")
     for each in as_list(content.get("prev_id", []), "`prev_id`"):
         as_integer(each, "an entry of `prev_id`")
     _optional(content, "device_display_name", as_text)
@@ -147,7 +150,7 @@ def _check_device_list(content: Json, origin: ServerName) -> None:
 
 
 def _check_signing_keys(content: Json, origin: ServerName) -> None:
-    _check_own(content.get("user_id"), "`user_id`", origin)
+    _check_own(content.get("user_id", MISSING), "`user_id`", origin)
     _optional(content, "master_key", as_object)
     _optional(content, "self_signing_key", as_object)
 
@@ -187,7 +190,7 @@ def _users(value: object, what: str) -> list[UserId]:
 
 def _as_boolean(value: object, what: str) -> bool:
     if not isinstance(value, bool):
-        raise BadJson(f"{what} is not a boolean")
+        raise not_a("a boolean", value, what)
     return value
 
 

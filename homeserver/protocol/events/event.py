@@ -24,7 +24,7 @@ from homeserver.protocol.canonical_json import (
     encode_integers,
     encode_urlsafe_base64,
 )
-from homeserver.protocol.errors import BadJson, TooLarge
+from homeserver.protocol.errors import MISSING, BadJson, TooLarge
 from homeserver.protocol.events.event_form import read_form
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
 from homeserver.protocol.identifiers import (
@@ -93,7 +93,7 @@ def _signed(pdu: Json, room_version: RoomVersion, encode_json: _Encode) -> bytes
 
 def _event_id(pdu: Json, room_version: RoomVersion, signed: bytes) -> EventId:
     if room_version.id_format is _SENT:
-        text = as_text(pdu.get("event_id"), "`event_id`")
+        text = as_text(pdu.get("event_id", MISSING), "`event_id`")
         parse_event_domain(text)
         return EventId(text)
     # The reference hash.
@@ -260,4 +260,4 @@ def _parse_room_id(pdu: Json, room_version: RoomVersion, own_id: EventId) -> Roo
             )
         return RoomId("!" + own_id[1:])
     parse = parse_room_id if room_version.has_hash_room_id else parse_named_room_id
-    return parse(as_text(pdu.get("room_id"), "`room_id`"))
+    return parse(as_text(pdu.get("room_id", MISSING), "`room_id`"))

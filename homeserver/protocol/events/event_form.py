@@ -20,7 +20,7 @@ from homeserver.protocol.canonical_json import (
     as_object,
     as_text,
 )
-from homeserver.protocol.errors import BadJson
+from homeserver.protocol.errors import MISSING, BadJson
 from homeserver.protocol.events.room_versions import IdFormat, RoomVersion
 from homeserver.protocol.identifiers import MAX_ID_BYTES, EventId
 
@@ -94,20 +94,21 @@ def read_form(pdu: Json, room_version: RoomVersion) -> EventForm:
 
 def _read_by_member(pdu: Json, room_version: RoomVersion) -> EventForm:
     _check_texts(pdu)
-    as_object(pdu.get("content"), "`content`")
-    as_object(pdu.get("signatures"), "`signatures`")
+    as_object(pdu.get("content", MISSING), "`content`")
+    as_object(pdu.get("signatures", MISSING), "`signatures`")
     as_object(pdu.get("unsigned", {}), "`unsigned`")
-    as_text(as_object(pdu.get("hashes"), "`hashes`").get("sha256"), "its sha256")
-    depth = as_integer(pdu.get("depth"), "`depth`")
+    hashes = as_object(pdu.get("hashes", MISSING), "`hashes`")
+    as_text(hashes.get("sha256", MISSING), "`sha256` of `hashes`")
+    depth = as_integer(pdu.get("depth", MISSING), "`depth`")
     if not 0 <= depth <= MAX_DEPTH:
         raise BadJson(f"`depth` is not between 0 and 2^63-1: {depth}")
     prev = _parse_references(pdu, "prev_events", room_version, MAX_PREV_EVENTS)
     auth = _parse_references(pdu, "auth_events", room_version, MAX_AUTH_EVENTS)
     return EventForm(
-        as_text(pdu.get("type"), "`type`"),
-        as_text(pdu.get("sender"), "`sender`"),
+        as_text(pdu.get("type", MISSING), "`type`"),
+        as_text(pdu.get("sender", MISSING), "`sender`"),
         as_text(pdu["state_key"], "`state_key`") if "state_key" in pdu else None,
-        as_integer(pdu.get("origin_server_ts"), "`origin_server_ts`"),
+        as_integer(pdu.get("origin_server_ts", MISSING), "`origin_server_ts`"),
         depth,
         prev,
         auth,
@@ -127,7 +128,7 @@ def _parse_references(
     pdu: Json, member: str, room_version: RoomVersion, most: int
 ) -> tuple[EventId, ...]:
     """The IDs of the events that a PDU refers to."""
-    references = as_list(pdu.get(member), f"`{member}`")
+    references = as_list(pdu.get(member, MISSING), f"`{member}`")
     if len(references) > most:
         raise BadJson(f"`{member}` has {len(references)} entries; {most} are allowed")
     if room_version.id_format is not _SENT:

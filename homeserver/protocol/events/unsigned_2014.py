@@ -7,7 +7,7 @@ Specification: the November 2014 text, "PDUs"; Synapse 0.4.
 """
 
 from homeserver.protocol.canonical_json import Json, as_object, as_text, encode
-from homeserver.protocol.errors import BadJson, InvalidParam, TooLarge, quote
+from homeserver.protocol.errors import MISSING, BadJson, InvalidParam, TooLarge, quote
 from homeserver.protocol.events.event import MAX_EVENT_BYTES
 from homeserver.protocol.identifiers import (
     MAX_ID_BYTES,
@@ -37,9 +37,9 @@ def check_unsigned_2014(pdu: Json, origin: ServerName) -> None:
         if len(as_text(pdu[member], f"`{member}`").encode()) > MAX_ID_BYTES:
             raise BadJson(f"`{member}` has more than {MAX_ID_BYTES} bytes")
     parse_room_id(as_text(pdu["context"], "`context`"))
-    as_object(pdu.get("content"), "`content`")
+    as_object(pdu.get("content", MISSING), "`content`")
     # The server that created it; a state PDU also names the user.
-    if as_text(pdu.get("origin"), "`origin`") != origin.name:
+    if as_text(pdu.get("origin", MISSING), "`origin`") != origin.name:
         raise _foreign("`origin`", pdu["origin"], origin)
     if "user_id" in pdu:
         user_id = UserId.parse(as_text(pdu["user_id"], "`user_id`"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from homeserver.protocol.canonical_json import as_object, decode_base64
-from homeserver.protocol.errors import BadJson, ProtocolError, Unauthorized
+from homeserver.protocol.errors import MISSING, BadJson, ProtocolError, Unauthorized
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.rooms.authorization import NotAllowed
@@ -62,7 +62,7 @@ class PolicyServer:
         """
         signatures = as_object(reply, "the policy server's reply")
         of_server = as_object(
-            signatures.get(self.name.name), f"the part of {self.name}"
+            signatures.get(self.name.name, MISSING), f"the part of {self.name}"
         )
         if POLICY_KEY_ID not in of_server:
             raise BadJson(f"{self.name} did not sign as {POLICY_KEY_ID}")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from homeserver.protocol.canonical_json import Json, as_object
 from homeserver.protocol.errors import (
+    MISSING,
     BadJson,
     InvalidParam,
     ProtocolError,
@@ -25,6 +26,9 @@ from homeserver.protocol.rooms.building import unsigned_event
 from homeserver.protocol.rooms.rules import named
 from homeserver.protocol.rooms.state import membership_of
 from homeserver.protocol.rooms.versions import rules_of
+
+# Where the event is to be in the room, as the template has it.
+_PLACE = ("depth", "prev_events", "auth_events")
 
 _VIA = "join_authorised_via_users_server"
 
@@ -73,15 +77,15 @@ def read_template(reply: Json, wanted: Wanted) -> Template:
     # Absent means room version 1 or 2, whose events have the same form: servers of that
     # time did not send it.
     room_version = parse_room_version(reply.get("room_version", "1"))
-    event = as_object(reply.get("event"), "`event`")
-    content = as_object(event.get("content"), "`content`")
+    event = as_object(reply.get("event", MISSING), "`event`")
+    content = as_object(event.get("content", MISSING), "`content`")
     user = wanted.user.user_id
     expected = [
-        ("`type`", event.get("type"), "m.room.member"),
-        ("`room_id`", event.get("room_id"), wanted.room_id),
-        ("`sender`", event.get("sender"), user),
-        ("`state_key`", event.get("state_key"), user),
-        ("`membership`", content.get("membership"), wanted.membership),
+        ("`type`", event.get("type", MISSING), "m.room.member"),
+        ("`room_id`", event.get("room_id", MISSING), wanted.room_id),
+        ("`sender`", event.get("sender", MISSING), user),
+        ("`state_key`", event.get("state_key", MISSING), user),
+        ("`membership`", content.get("membership", MISSING), wanted.membership),
     ]
     for what, found, asked in expected:
         if found != asked:
@@ -95,9 +99,7 @@ def read_template(reply: Json, wanted: Wanted) -> Template:
         "sender": user,
         "state_key": user,
         "content": kept,
-        "depth": event.get("depth"),
-        "prev_events": event.get("prev_events"),
-        "auth_events": event.get("auth_events"),
+        **{name: event[name] for name in _PLACE if name in event},
     }
     unsigned_event({**pdu, "origin_server_ts": 0}, room_version)
     return Template(room_version, pdu)

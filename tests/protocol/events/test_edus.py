@@ -81,14 +81,14 @@ BAD: Sequence[tuple[str, Json, str]] = [
         {"observer_user": FOREIGN, "observed_user": OWN},
         "`observer_user` is '@u:b.example', which is not a user of a.example",
     ),
-    ("m.presence_invite", {"observer_user": OWN}, "`observed_user` is not a string"),
+    ("m.presence_invite", {"observer_user": OWN}, "`observed_user` is missing"),
     (
         "m.presence_accept",
         {"observer_user": OWN, "observed_user": FOREIGN},
         "`observed_user` is '@u:b.example'",
     ),
-    ("m.presence_deny", {"observed_user": OWN}, "`observer_user` is not a string"),
-    ("m.typing", {"user_id": OWN, "typing": True}, "`room_id` is not a string"),
+    ("m.presence_deny", {"observed_user": OWN}, "`observer_user` is missing"),
+    ("m.typing", {"user_id": OWN, "typing": True}, "`room_id` is missing"),
     (
         "m.typing",
         {"room_id": "!r:a.example", "user_id": FOREIGN, "typing": True},
@@ -103,7 +103,7 @@ BAD: Sequence[tuple[str, Json, str]] = [
     ("m.receipt", {"!r": {"m.read": 5}}, "'m.read' is not a JSON object"),
     ("m.receipt", {"!r": {"m.read": {FOREIGN: RECEIPT}}}, "the reader is"),
     ("m.receipt", {"!r": {"m.read": {OWN: 5}}}, "a receipt is not a JSON object"),
-    ("m.receipt", {"!r": {"m.read": {OWN: {"data": {}}}}}, "`event_ids` is not a list"),
+    ("m.receipt", {"!r": {"m.read": {OWN: {"data": {}}}}}, "`event_ids` is missing"),
     (
         "m.receipt",
         {"!r": {"m.read": {OWN: {"event_ids": [5], "data": {}}}}},
@@ -112,12 +112,12 @@ BAD: Sequence[tuple[str, Json, str]] = [
     (
         "m.receipt",
         {"!r": {"m.read": {OWN: {"event_ids": []}}}},
-        "`data` is not a JSON object",
+        "`data` is missing",
     ),
     (
         "m.receipt",
         {"!r": {"m.read": {OWN: RECEIPT | {"data": {}}}}},
-        "`ts` is not an integer",
+        "`ts` is missing",
     ),
     (
         "m.receipt",
@@ -248,5 +248,5 @@ def test_answer_to_a_poll() -> None:
 )
 def test_what_is_no_edu(malformed: Json) -> None:
     """What has not the form of every EDU is refused as such."""
-    with pytest.raises(BadJson, match=r"^`(edu_type|content)` is not a "):
+    with pytest.raises(BadJson, match=r"^`(edu_type|content)` is (missing|not a )"):
         edus.check(malformed, ServerName.parse("a.example"))

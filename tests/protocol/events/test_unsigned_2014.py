@@ -72,7 +72,7 @@ def test_it_is_of_its_origin(changes: Json) -> None:
 BAD: list[tuple[Json, type[ProtocolError], str]] = [
     ({"origin": "others.example"}, InvalidParam, "`origin` is 'others.example', but"),
     ({"origin": "THEM.example"}, InvalidParam, "`origin` is 'THEM.example', but"),
-    ({"origin": None}, BadJson, "`origin` is not a string"),
+    ({"origin": None}, BadJson, "`origin` is missing"),
     ({"user_id": "@a:others.example"}, InvalidParam, "`user_id` is '@a:others.exampl"),
     ({"user_id": "@a:them.example:1"}, InvalidParam, "`user_id` is '@a:them.example:"),
     ({"user_id": "a"}, InvalidParam, "not a user ID"),
@@ -83,7 +83,7 @@ BAD: list[tuple[Json, type[ProtocolError], str]] = [
     ({"pdu_type": ["m.x"]}, BadJson, "`pdu_type` is not a string"),
     ({"pdu_id": "é" * 128}, BadJson, "`pdu_id` has more than 255 bytes"),
     ({"pdu_type": "x" * 256}, BadJson, "`pdu_type` has more than 255 bytes"),
-    ({"content": None}, BadJson, "`content` is not a JSON object"),
+    ({"content": None}, BadJson, "`content` is missing"),
     ({"content": []}, BadJson, "`content` is not a JSON object"),
 ]
 
