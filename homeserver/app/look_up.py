@@ -71,7 +71,8 @@ def _finish(work: Coroutine[Deferred[Any], Any, _T]) -> _T:
         done.addBoth(lambda _: reactor.stop())
 
     reactor.callWhenRunning(start)
-    reactor.run()
+    # A signal ends the process: nothing has to be finished.
+    reactor.run(installSignalHandlers=False)
     for failure in failures:
         failure.raiseException()
     return results[0]

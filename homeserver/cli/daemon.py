@@ -7,6 +7,7 @@ ends it with 1. An option on the command line wins over the environment.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from homeserver.control.client import (
     ControlError,
     load_token,
 )
+from homeserver.net.interruptions import ending
 from homeserver.protocol.identifiers import ServerName
 
 _TOKEN_VARIABLE = "HOMESERVER_LAB_TOKEN"  # noqa: S105 - its name
@@ -103,7 +105,7 @@ class Daemon(Struct, frozen=True):
         client = self.client()
         wait = MAX_WAIT_SECONDS if follow else 0
         limit = MAX_WAIT_SECONDS + _PAGE_SECONDS
-        try:
+        with ending(0) if follow else nullcontext():
             while True:
                 page: Any = client.get(
                     "v1", *steps, timeout=limit, after=after, wait=wait, **arguments
@@ -113,8 +115,6 @@ class Daemon(Struct, frozen=True):
                 if page["next"] == after and not follow:
                     return
                 after = page["next"]
-        except KeyboardInterrupt:
-            return
 
     def items(
         self, steps: Sequence[str], member: str, **arguments: object

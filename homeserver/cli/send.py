@@ -17,6 +17,7 @@ from homeserver.cli.daemon import Daemon, asking_options
 from homeserver.cli.options import fail, parse_queue_id, parsed, read_file
 from homeserver.cli.times import now_ts
 from homeserver.control.client import MAX_WAIT_SECONDS, ControlClient
+from homeserver.net.interruptions import ending
 from homeserver.protocol.canonical_json import (
     Json,
     as_list,
@@ -188,15 +189,13 @@ def _deliver(
     Returns its state, and the data about its destination if it is not delivered yet.
     """
     client = daemon.client()
-    try:
+    with ending(130, lambda: _interrupted(daemon, name, entry)):
         if entry is None:
             entry = str(client.post("v1", "send", name, content=content)["id"])
         _tell_back_off(client, name, entry, now=now)
         state = _wait_for_delivery(client, name, entry, timeout)
         is_open = state["state"] in _OPEN_STATES
         return state, client.get("v1", "peers", name) if is_open else None
-    except KeyboardInterrupt:
-        fail(130, _interrupted(daemon, name, entry))
 
 
 def _interrupted(daemon: Daemon, name: str, entry: str | None) -> str:

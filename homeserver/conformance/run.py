@@ -31,6 +31,7 @@ from homeserver.lab.folder import Folder
 from homeserver.lab.lab import Lab
 from homeserver.lab.options import LabOptions
 from homeserver.net.addresses import SocketAddress
+from homeserver.net.interruptions import postponed, undo_at_end
 
 _FILES = 10_000  # a listener for each name where the target asks no DNS of ours
 
@@ -199,8 +200,11 @@ def run(options: ConformOptions, notes: Notes) -> Ended:
     """
     raise_file_limit(_FILES)
     reactor = process_reactor()
-    conformance = Conformance(options, reactor)
-    ended: list[Ended] = []
+    with postponed():
+        conformance = Conformance(options, reactor)
+        undo_at_end(conformance.close)
+    # Twisted's own handlers end the reactor before `start` where a signal is as early.
+    ended = [Ended(None, _INTERRUPTED, is_interrupted=True)]
     failures: list[BaseException] = []
 
     def start() -> None:
@@ -216,4 +220,4 @@ def run(options: ConformOptions, notes: Notes) -> Ended:
         conformance.close()
     for failure in failures:
         raise failure
-    return ended[0]
+    return ended[-1]

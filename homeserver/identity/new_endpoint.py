@@ -2,7 +2,8 @@
 
 Rules: nothing that exists is ever overwritten, and files with secrets are created with
 access for their owner alone. Where one cannot be written, those written before it are
-removed: a certificate without its key would stop the next attempt.
+removed: a certificate without its key would stop the next attempt. No signal comes
+between them.
 """
 
 import os
@@ -28,6 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from homeserver.identity.new_file import write_new
 from homeserver.net.addresses import AddressRange, SocketAddress
+from homeserver.net.interruptions import postponed
 from homeserver.protocol.identifiers import DEFAULT_PORT, ServerName
 
 # A self-signed certificate is trusted by the key that signs our key document, not by
@@ -117,7 +119,7 @@ def complete(directory: Path, settings: Settings) -> list[Path]:
         directory / name for name in _FILES if not os.path.lexists(directory / name)
     ]
     # The configuration is written last: the files that it names exist by then.
-    with ExitStack() as on_failure:
+    with postponed(), ExitStack() as on_failure:
         for path in reversed(missing):
             write_new(path, contents[path.name], _FILES[path.name])
             on_failure.callback(path.unlink, missing_ok=True)

@@ -16,6 +16,7 @@ from homeserver.app.process import collect_garbage, process_reactor, raise_file_
 from homeserver.lab.folder import Folder
 from homeserver.lab.lab import Lab
 from homeserver.lab.options import LabOptions, Whereabouts
+from homeserver.net.interruptions import postponed, undo_at_end
 
 # Two for each server with a port of its own, and those of connections.
 _FILES = 10_000
@@ -28,7 +29,9 @@ def run(options: LabOptions, announce: Callable[[Whereabouts], object]) -> None:
     """
     raise_file_limit(_FILES)
     reactor = process_reactor()
-    folder = Folder(options.data)
+    with postponed():
+        folder = Folder(options.data)
+        undo_at_end(folder.remove)
     failures: list[Failure] = []
     try:
         lab = Lab(options, folder, reactor)
