@@ -1,8 +1,8 @@
 """One page in a browser, as a person uses it.
 
 Rules: whatever the browser complains about is kept in `complaints`: exceptions, errors
-and warnings of the console, and what the content security policy has blocked. What is
-clicked stands still.
+and warnings of the console, and what the content security policy has blocked. A click
+meets what it is meant for, or nothing.
 """
 
 import json
@@ -113,23 +113,53 @@ class Tab:
         self.wait_for(f"({found}).includes({json.dumps(text)})")
 
     def click(self, selector: str, text: str = "") -> None:
-        """Click the first element that is seen, has a text in it, and stands still."""
-        find = f"""(() => {{
+        """Click the first element that is seen and has a text in it.
+
+        The page may move after the element was looked for. A click that would meet
+        another one is kept from it, and made again.
+        """
+        aim = f"""(() => {{
           const found = [...document.querySelectorAll({json.dumps(selector)})]
             .filter((each) => each.getBoundingClientRect().width > 0)
             .find((each) => each.innerText.includes({json.dumps(text)}));
           if (!found) return null;
           found.scrollIntoView({{ block: "nearest" }});
+          removeEventListener("click", window.clickGuard, true);
+          window.clickMet = "nothing";
+          window.clickGuard = (event) => {{
+            const isFound = event.composedPath().includes(found);
+            window.clickMet = isFound ? "it" : "another";
+            if (isFound) return;
+            event.preventDefault();
+            event.stopImmediatePropagation();
+          }};
+          addEventListener("click", window.clickGuard, {{ capture: true, once: true }});
           const box = found.getBoundingClientRect();
           return [box.x + Math.min(box.width / 2, 40), box.y + box.height / 2];
         }})()"""
-        spot, last = self.wait_for(find), None
-        while spot != last:
-            time.sleep(0.25)
-            spot, last = self.wait_for(find), spot
-        where = {"x": spot[0], "y": spot[1], "button": "left", "clickCount": 1}
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, **where)
+        deadline = time.monotonic() + HANGING_SECONDS
+        while True:
+            x, y = self.wait_for(aim)
+            where = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, **where)
+            if self._click_met() not in {"nothing", "another"}:  # or it is a new page
+                return
+            if time.monotonic() > deadline:
+                raise BrowserError(f"not to be clicked: {selector} {text}")
+
+    def _click_met(self) -> str | None:
+        """What the click has met, which may come a moment after the button's release.
+
+        There is no click at all if an element is replaced while the button is down.
+        """
+        met = None
+        for _ in range(20):
+            met = self.evaluate("window.clickMet")
+            if met != "nothing":
+                break
+            time.sleep(0.05)
+        return met
 
     def press(self, key: str) -> None:
         """Press a key that writes nothing, such as `ArrowDown`."""
