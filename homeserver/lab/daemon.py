@@ -72,7 +72,7 @@ class DaemonRules:
         stop = self._record.end_waits
         self._reactor.addSystemEventTrigger("before", "shutdown", stop)
         parts.bounds += self._record.bounds
-        parts.more_state["exchanges"] = self._record.forget_of
+        parts.control.more_state["exchanges"] = self._record.forget_of
         return [
             *record_routes(self._record, self._reactor, names),
             *rule_routes(self._rules, lambda name: check_ours(name, names)),

@@ -198,9 +198,9 @@ class Lab:
         parts, shared = self._parts, self._parts.shared
         limits = control_limits(self._config, self._reactor)
         bounds = [*parts.bounds, *limits.bounds, *self.record.bounds]
-        parts.more_state["exchanges"] = self.record.forget_of
+        parts.control.more_state["exchanges"] = self.record.forget_of
         routes: Sequence[ControlRoute] = [
-            *parts.process_routes(bounds),
+            *parts.control.process_routes(bounds),
             *record_routes(self.record, self._reactor, self.servers.names),
             *authority_routes(self.authority, view),
             *server_routes(
@@ -210,10 +210,10 @@ class Lab:
             *fault_routes(),
             *forgery_routes(self.servers.parts, self.servers.means),
             *routes_of_each(
-                lambda name: parts.routes_of(self.servers.parts(name)),
+                lambda name: parts.control.routes_of(self.servers.parts(name)),
                 self.servers.names,
-                parts.server_routes(parts.servers.pattern()),
-                parts.all_servers(self.servers.names).answers,
+                parts.control.server_routes(parts.servers.pattern()),
+                parts.control.all_servers(self.servers.names).answers,
             ),
         ]
         return BoundedSite(

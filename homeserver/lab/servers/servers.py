@@ -263,7 +263,7 @@ class LabServers:
         if gone:
             await self._end_politeness(name)
         else:
-            await self._ground.endpoint.parts.stored_state().forget_queue(name)
+            await self._ground.endpoint.parts.control.stored_state().forget_queue(name)
         if len(self._polite) > _MAX_POLITE:
             await self._end_politeness(next(iter(self._polite)))
 
