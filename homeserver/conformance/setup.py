@@ -8,7 +8,7 @@ that ends, and within its time.
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from shutil import which
 from typing import Protocol, cast
 
@@ -40,7 +40,16 @@ class Maker(Protocol):
     """Makes what checks need of a target."""
 
     async def make(self, need: str, **details: object) -> Json:
-        """What there is now; raises `SetupFailed`."""
+        """What there is now; raises `SetupFailed`.
+
+        A `user` answers `user_id`, a `room` of a `version` `room_id` and perhaps
+        `alias`, `media` `media_id`, a `restart` nothing. So does a `join` of a user,
+        `user_id`, to a room of ours, `room_id`, through our server `via`.
+
+        A room is public, unless it is to have other `state`: {event type: content}, or
+        `power_levels`: members of that event, whose `users` are there beside the
+        creator. Users may be there to `invite` or to `ban`.
+        """
         ...
 
 
@@ -129,13 +138,3 @@ class _Process(ProcessProtocol):
             self.status = value.exitCode if value.exitCode is not None else -1
         if not self.ended.called:
             self.ended.callback(None)
-
-
-NEEDS: Sequence[str] = ("user", "room", "media", "restart", "join")
-"""What it can be asked for: a `user` answers `user_id`, a `room` of a `version`
-`room_id` and perhaps `alias`, `media` `media_id`, a `restart` nothing, and so does a
-`join` of a user, `user_id`, to a room of ours, `room_id`, through our server `via`.
-
-A room is public, unless it is to have other `state`: {event type: content}, or
-`power_levels`: members of that event, whose `users` are there beside the creator. Users
-may be there to `invite` or to `ban`."""

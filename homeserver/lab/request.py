@@ -31,8 +31,6 @@ from homeserver.outbound.transport.connection import text_of
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.identifiers import ServerName
 
-_MAX_SECONDS = 600.0  # as long as any other wait of the lab
-
 
 class RequestView(Struct, frozen=True, kw_only=True):
     """The result of a request."""

@@ -117,11 +117,6 @@ class Room:
             return None
         return self.states.map(entry.before)
 
-    def state_after(self, event_id: EventId) -> StateMap | None:
-        """The state after an event of the room; None if it is not known."""
-        number = self.number_after(event_id)
-        return None if number is None else self.states.map(number)
-
     def number_after(self, event_id: EventId) -> int | None:
         """The number of the state after an event; None if it is not known."""
         entry = self.entries.get(event_id)

@@ -9,8 +9,9 @@ from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from homeserver.protocol.identifiers import RoomId, ServerName, UserId
+from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import NewEvent
+from homeserver.protocol.rooms.state import StateMap
 from homeserver.rooms.author import USUAL, Author, Given
 from homeserver.rooms.entry import Sent
 from homeserver.rooms.new_room import NewRoom
@@ -137,6 +138,11 @@ def text(body: str) -> Json:
     return {"msgtype": "m.text", "body": body}
 
 
+def _state_after(room: Room, event_id: EventId) -> StateMap | None:
+    number = room.number_after(event_id)
+    return None if number is None else room.states.map(number)
+
+
 def same(one: Room, other: Room) -> None:
     """Two rooms have the same events with the same outcomes and states."""
     assert one.entries == other.entries
@@ -146,7 +152,7 @@ def same(one: Room, other: Room) -> None:
     assert len(one.states) == len(other.states)
     for entry in one.entries.values():
         event_id = entry.event_id
-        for state_at in (Room.state_before, Room.state_after):
+        for state_at in (Room.state_before, _state_after):
             first, second = state_at(one, event_id), state_at(other, event_id)
             assert (first is None) == (second is None)
             if first is not None and second is not None:

@@ -22,7 +22,6 @@ _SCHEME = re.compile(r"\s*X-Matrix\s+", re.IGNORECASE | re.ASCII)
 _PARAMETER = re.compile(
     r'(?<![A-Za-z_])([A-Za-z_]++)\s*+[=:]\s*+(?:"([^"]*+)"|([^\s,;"]++))'
 )
-_PARAMETERS = ("origin", "destination", "key", "sig")
 _KEY_ALGORITHM = "ed25519:"
 
 

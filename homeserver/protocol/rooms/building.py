@@ -1,4 +1,4 @@
-"""Making an event of a room: references, depth, hashes, signatures, destinations.
+"""Making an event of a room: references, depth, hashes, signatures.
 
 Rules: the time, the event IDs of versions 1 and 2 and the keys are arguments. An event
 passes the authorization rules before it is signed.
@@ -6,7 +6,7 @@ passes the authorization rules before it is signed.
 1. `choose_prev_events` selects the forward extremities that the event will cite.
 2. The caller resolves the state before the event over them and makes a `Place`.
 3. `build_pdu` makes the event; `check_own` applies the rules.
-4. `sign_event` hashes and signs the event; `destinations` names its receivers.
+4. `sign_event` hashes and signs the event.
 
 Specification: Server-server API, "PDUs", "Auth events selection", "Signing Events".
 """
@@ -29,9 +29,8 @@ from homeserver.protocol.rooms.authorization import (
 )
 from homeserver.protocol.rooms.power_level_rules import check_integers
 from homeserver.protocol.rooms.power_levels import UnreadableLevel
-from homeserver.protocol.rooms.receipt import Outcome, state_after
 from homeserver.protocol.rooms.rules import CitedEvents
-from homeserver.protocol.rooms.state import CREATE, StateMap, residents
+from homeserver.protocol.rooms.state import CREATE, StateMap
 from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.protocol.rooms.versions import rules_of
 from homeserver.protocol.signing import SigningKey
@@ -151,18 +150,6 @@ def check_own(pdu: Json, place: Place, switches: Switches = SWITCHES) -> Allowed
     )
     check_by_auth_events(event, cited, switches)
     return check_state_dependent(event, place.state, switches)
-
-
-def destinations(
-    event: Event, before: StateMap, own: ServerName
-) -> frozenset[ServerName]:
-    """The servers that receive an event of ours.
-
-    These are the residents before the event and the residents after it, so that the
-    server of a kicked or banned user learns of it.
-    """
-    after = state_after(event, Outcome.ACCEPTED, before)
-    return (residents(before) | residents(after)) - {own}
 
 
 def sign_event(

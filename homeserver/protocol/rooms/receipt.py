@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from homeserver.protocol.events.event import Event
-from homeserver.protocol.identifiers import EventId, ServerName, UserId
+from homeserver.protocol.identifiers import EventId
 from homeserver.protocol.rooms.authorization import (
     Allowed,
     NotAllowed,
@@ -149,21 +149,3 @@ def extremities_after(
             to_visit += passed_over.get(each, ())
     new = frozenset() if is_continued else frozenset([event.event_id])
     return (frozenset(extremities) - continued) | new
-
-
-def required_signers(
-    event: Event, switches: Switches = SWITCHES
-) -> frozenset[ServerName]:
-    """The servers that must have signed an event of a room, for the second check.
-
-    Raises `InvalidParam` where a member event names an impossible user.
-    """
-    via = event.content.get("join_authorised_via_users_server")
-    if (
-        switches.only_joins_are_authorised
-        or event.type != "m.room.member"
-        or not event.room_version.has_restricted_joins
-        or not isinstance(via, str)
-    ):
-        return event.required_signers
-    return event.required_signers | {UserId.parse(via).server_name}

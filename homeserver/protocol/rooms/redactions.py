@@ -2,7 +2,8 @@
 
 Rules: the authorization rules allow a redaction as any other event. Whether it is
 applied is decided when the redaction and its target are both known and accepted. A
-redaction never applies to an event of another room.
+redaction never applies to an event of another room. A redacted event of the state goes
+on to authorise by its original content, as in Synapse.
 
 Specification: Room Versions, "Handling redactions" (3 and later), "Redactions".
 """
@@ -12,7 +13,6 @@ from enum import Enum
 from homeserver.protocol.events.event import Event, redact
 from homeserver.protocol.rooms.power_levels import PowerLevels, UnreadableLevel
 from homeserver.protocol.rooms.state import CREATE, POWER_LEVELS, StateMap
-from homeserver.protocol.rooms.switches import SWITCHES, Switches
 from homeserver.protocol.rooms.versions import rules_of
 
 
@@ -45,15 +45,6 @@ def ground_of(redaction: Event, target: Event, state: StateMap) -> Ground | None
 def redacted(target: Event) -> Event:
     """The redacted event; its ID and its signatures stay valid."""
     return Event.parse(redact(target.pdu, target.room_version), target.room_version)
-
-
-def as_authorising(
-    event: Event, *, is_redacted: bool, switches: Switches = SWITCHES
-) -> Event:
-    """An event of a state in the form that the authorization rules read."""
-    if is_redacted and not switches.redacted_events_keep_their_say:
-        return redacted(event)
-    return event
 
 
 def _names(redaction: Event, target: Event) -> bool:

@@ -38,10 +38,6 @@ class Switches:
     """`join_authorised_via_users_server` says something in joins only; otherwise in
     each member event that has it, as the text says."""
 
-    redacted_events_keep_their_say: bool = True
-    """A redacted state event authorises by its original content; otherwise by its
-    redacted content."""
-
     other_power_levels_are_free: bool = True
     """Power levels with another state key than the empty one are allowed like the first
     ones of a room; otherwise they are compared with the power levels of the room."""

@@ -17,7 +17,6 @@ from homeserver.protocol.rooms.building import (
     build_pdu,
     check_own,
     choose_prev_events,
-    destinations,
     reference,
     sign_event,
     unsigned_event,
@@ -178,29 +177,6 @@ def test_check_own_goes_by_the_switches() -> None:
         check_own(pdu, place_in(room))
     allowing = Switches(member_keys_are_user_ids=False)
     assert check_own(pdu, place_in(room), allowing).rule == "5.6.2"
-
-
-DESTINATIONS: list[tuple[str, tuple[str, str, str] | None, str]] = [
-    (DAN, None, "a.example b.example c.example"),
-    (ALICE, None, "b.example c.example d.example"),
-    (BOB, (BOB, DAN, "leave"), "a.example c.example d.example"),
-    (BOB, (BOB, DAN, "ban"), "a.example c.example d.example"),
-    (BOB, (OLIVE, OLIVE, "join"), "a.example c.example d.example o.example"),
-    (BOB, (BOB, OLIVE, "invite"), "a.example c.example d.example"),
-]
-
-
-@pytest.mark.parametrize(("own", "change", "servers"), DESTINATIONS)
-def test_destinations(
-    own: str, change: tuple[str, str, str] | None, servers: str
-) -> None:
-    """The servers in the room before or after an event hear of it, but not our own."""
-    room = Room("12")
-    event = room.make("m.room.message", DAN, {})
-    if change is not None:
-        event = room.membership(*change)
-    found = destinations(event, room.state, UserId.parse(own).server_name)
-    assert sorted(map(str, found)) == servers.split()
 
 
 LEVELS: list[Json] = [

@@ -2,7 +2,6 @@
 
 import pytest
 
-from homeserver.protocol.errors import InvalidParam
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.identifiers import EventId
@@ -13,7 +12,6 @@ from homeserver.protocol.rooms.receipt import (
     States,
     extremities_after,
     judge,
-    required_signers,
     state_after,
 )
 from homeserver.protocol.rooms.rules import CitedEvents
@@ -174,39 +172,3 @@ def test_an_event_that_arrives_late_is_no_extremity() -> None:
 def test_any_other_event_is_no_extremity(outcome: Outcome) -> None:
     """Nothing that our events may not cite takes the place of what they may."""
     assert after(outcome, A, B)[1] == {A, B}
-
-
-VIA = "join_authorised_via_users_server"
-EACH = Switches(only_joins_are_authorised=False)
-
-
-def names(event: Event, switches: Switches) -> set[str]:
-    """The servers that must have signed an event, by a reading."""
-    return {str(x) for x in required_signers(event, switches)}
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_whose_signature_an_authorised_member_event_needs(version: str) -> None:
-    """A join needs that of the authorising server; others do by one reading alone."""
-    room = Room(version)
-    is_known = int(version) >= 8
-    both, own = {"b.example", "d.example"}, {"d.example"}
-    join = room.membership(DAN, DAN, "join", **{VIA: BOB})
-    leave = room.membership(DAN, DAN, "leave", **{VIA: BOB})
-    assert names(join, Switches()) == (both if is_known else own)
-    assert names(join, EACH) == (both if is_known else own)
-    assert names(leave, Switches()) == own
-    assert names(leave, EACH) == (both if is_known else own)
-
-
-def test_who_authorises_must_be_a_user() -> None:
-    """What is not a user ID is refused by each reading that looks at it."""
-    room = Room("12")
-    leave = room.membership(DAN, DAN, "leave", **{VIA: "bob"})
-    assert required_signers(leave) == {leave.sender.server_name}
-    with pytest.raises(InvalidParam):
-        required_signers(leave, EACH)
-    odd = room.membership(DAN, DAN, "leave", **{VIA: 5})
-    assert required_signers(odd, EACH) == {odd.sender.server_name}
-    message = room.make("m.room.message", DAN, {VIA: BOB})
-    assert required_signers(message, EACH) == {message.sender.server_name}

@@ -8,11 +8,9 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
 from homeserver.protocol.rooms.redactions import (
     Ground,
-    as_authorising,
     ground_of,
     redacted,
 )
-from homeserver.protocol.rooms.switches import Switches
 from tests.protocol.rooms.room import ALICE, BOB, DAN, Room
 
 VERSIONS = list(ROOM_VERSIONS)
@@ -105,15 +103,3 @@ def test_what_is_left(version: str) -> None:
     assert left.content == {}
     assert "unsigned" not in left.pdu
     assert (left.event_id, left.signed) == (target.event_id, target.signed)
-
-
-def test_what_authorises() -> None:
-    """A redacted event of the state has its say, or what is left of it."""
-    room = Room("8")
-    via = {"join_authorised_via_users_server": BOB}
-    join = room.membership(DAN, DAN, "join", **via)
-    stripped = Switches(redacted_events_keep_their_say=False)
-    assert as_authorising(join, is_redacted=True) is join
-    assert as_authorising(join, is_redacted=False, switches=stripped) is join
-    left = as_authorising(join, is_redacted=True, switches=stripped)
-    assert left.content == {"membership": "join"}
