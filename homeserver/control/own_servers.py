@@ -67,7 +67,7 @@ _OF_A_LAB = re.compile(
 def refuse_lab_routes(request: Request, template: str) -> None:
     """Say what a route needs that only a lab has, and an endpoint that may be one.
 
-    Raises `Forbidden`.
+    It is for an endpoint that is none. Raises `Forbidden`.
     """
     if template == NO_ROUTE and _OF_A_LAB.fullmatch(request.path):
         raise Forbidden(

@@ -119,6 +119,13 @@ def test_without_the_key_all_is_refused(
     assert plain.version() == (200, "")
 
 
+def test_with_the_key_other_routes_are_unknown(ruled: Daemon) -> None:
+    """A route that no lab has is not said to need the key."""
+    for path in ("/v1/request", "/v1/sign", "/v1/exchanges/1/2"):
+        status, answer = ruled.ask("POST", path, {})
+        assert (status, answer["errcode"]) == (404, "M_UNRECOGNIZED"), answer
+
+
 SEND: list[dict[str, Any]] = [{"spoil": ["signature"]}, {"sign": {"uri": "/"}}]
 EDUS = {"edus": [{"edu_type": "m.x", "content": {}}]}
 
