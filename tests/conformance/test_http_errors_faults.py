@@ -96,6 +96,11 @@ ROWS: list[Row] = [
         {"H17"},
     ),
     ("nothing in a refusal", answers_with(f"{_V1}/event/", 404, b""), {"H18"}),
+    (
+        "a page in a refusal",
+        answers_with("/_matrix/federation/v2/send_join/", 400, b"<html>"),
+        {"H18"},
+    ),
 ]
 
 test_a_fault_turns_its_checks_red = fault_test(ROWS, ["H"])

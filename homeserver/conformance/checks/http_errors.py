@@ -1,10 +1,9 @@
-"""H: unknown paths and methods, the form of refusals, and the forms of requests.
+"""H: unknown paths and methods, and the forms of requests.
 
 Rules: none of these requests costs the target more than its answer.
 """
 
 from collections.abc import Sequence
-from urllib.parse import quote
 
 from twisted.internet.defer import Deferred, gatherResults
 
@@ -81,28 +80,6 @@ async def wrong_method(t: Target) -> Outcome:
 async def unknown_key_path(t: Target) -> Outcome:
     """An unknown path under keys is answered by 404 M_UNRECOGNIZED."""
     return _unrecognized(await t.plain("GET", f"/_matrix/key/{t.fresh('none')}"), 404)
-
-
-@check("H05", must, _STANDARDS)
-async def form_of_refusals(t: Target) -> Outcome:
-    """A refusal is a JSON object with an errcode, as application/json."""
-    found = [
-        (f"{method} {path}", _is_error(await t.plain(method, path)))
-        for method, path in (
-            ("GET", f"{_V1}/{t.fresh('none')}"),
-            ("GET", f"{_V1}/publicRooms"),
-            ("DELETE", _VERSION),
-        )
-    ]
-    return each_of(found)
-
-
-def _is_error(reply: Reply) -> Outcome:
-    return expect(
-        bool(reply.errcode) and reply.content_type == "application/json",
-        f"{reply}, {reply.content_type or 'no content type'}",
-        wanted="a JSON object with errcode, application/json",
-    )
 
 
 def _untyped(
@@ -251,42 +228,3 @@ CHOICES = [
     _choice("H16", "HEAD is answered as GET without a body, or not.", "HEAD", _VERSION),
     _choice("H16.options", "OPTIONS is answered, or refused.", "OPTIONS", _VERSION),
 ]
-
-
-@check("H17", must, _STANDARDS, needs=[TRUSTED_NAME])
-async def beyond_ascii(t: Target) -> Outcome:
-    """A user ID outside ASCII is answered in JSON of UTF-8, by 200 or 4xx."""
-    user = quote(f"@\u00fcser\u2603:{t.name}", safe="@:")
-    query = f"user_id={user}"
-    reply = await t.request(t.server(), "GET", f"{_V1}/query/profile", query=query)
-    return expect(
-        (reply.is_ok or reply.is_refusal) and isinstance(reply.content, dict),
-        reply,
-        wanted="status 200 or 4xx, and a JSON object",
-    )
-
-
-_REFUSING = (
-    "/event/$none",
-    "/state/!none:elsewhere.invalid?event_id=$none",
-    "/make_join/!none:elsewhere.invalid/@user:elsewhere.invalid",
-    "/make_leave/!none:elsewhere.invalid/@user:elsewhere.invalid",
-    "/backfill/!none:elsewhere.invalid?v=$none&limit=1",
-    "/hierarchy/!none:elsewhere.invalid",
-    "/query/profile?user_id=@nobody:elsewhere.invalid",
-    "/query/directory?room_alias=%23none:elsewhere.invalid",
-    "/user/devices/@nobody:elsewhere.invalid",
-)
-
-
-@check("H18", must, _STANDARDS, needs=[TRUSTED_NAME])
-async def every_refusal(t: Target) -> Outcome:
-    """The refusals of all routes are JSON objects with an errcode."""
-    found: list[tuple[str, Outcome]] = []
-    for target in _REFUSING:
-        path, _, query = target.partition("?")
-        reply = await t.request(t.server(), "GET", _V1 + path, query=query or None)
-        if not reply.is_ok:
-            has_code = expect(bool(reply.errcode), reply, wanted="an errcode")
-            found.append((f"GET {target}", has_code))
-    return each_of(found)
