@@ -86,6 +86,11 @@ class Reply(Struct, frozen=True):
         return cast("Json", content) if isinstance(content, dict) else {}
 
     @property
+    def is_object(self) -> bool:
+        """Whether it is a JSON object."""
+        return isinstance(self.content, dict)
+
+    @property
     def errcode(self) -> str | None:
         """The `errcode`, if it is a text."""
         found = self.json.get("errcode")

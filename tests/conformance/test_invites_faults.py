@@ -18,8 +18,15 @@ from homeserver.protocol.rooms.templates import Sent, check_invite_state, check_
 from homeserver.rooms.author import Author
 from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.invites import _version
-from tests.conformance.faulty import Row, changed_reply, fault_test, patched
-from tests.support.conformance_stage import Fault
+from tests.conformance.faulty import (
+    Row,
+    changed_reply,
+    error,
+    fault_test,
+    patched,
+)
+from tests.support.conformance_stage import Fault, Stage
+from tests.support.tables import cases
 
 _V1, _V2 = ("/_matrix/federation/v1/invite", "/_matrix/federation/v2/invite")
 _countersigned = Author.countersigned
@@ -83,6 +90,11 @@ def _knows_not(version: str) -> Fault:
     return patched({"homeserver.rooms.invites._version": found})
 
 
+def _answers(status: int, errcode: str) -> Fault:
+    refusal = error(status, errcode)
+    return changed_reply("/_matrix/federation/v2/invite/", lambda _, __: refusal)
+
+
 def _refuses_as_invalid(value: object) -> RoomVersion:
     if value not in ROOM_VERSIONS:
         raise InvalidParam("unknown")
@@ -144,10 +156,6 @@ ROWS: list[Row] = [
         _signs(lambda pdu, _: {**pdu, "origin": "target.example"}),
         SOUND,
     ),
-    *(
-        (f"version {version} unknown", _knows_not(version), {f"I01.v{version}"})
-        for version in VERSIONS
-    ),
     (
         "not verified",
         patched({"homeserver.rooms.checking.EventChecks.one": _unverified}),
@@ -184,3 +192,24 @@ ROWS: list[Row] = [
 ]
 
 test_a_fault_turns_its_checks_red = fault_test(ROWS, ["I"])
+
+
+# What the text lets a target refuse is no failure.
+CHOICES: list[tuple[str, Fault, str]] = [
+    ("a version", _knows_not("6"), "the target has no rooms of this version"),
+    ("ours", _answers(403, "M_FORBIDDEN"), "lets none of ours invite its user"),
+    ("all", _answers(403, "M_INVITE_BLOCKED"), "the target's user blocks invites"),
+]
+
+
+@cases("fault why", CHOICES)
+def test_what_a_target_may_refuse(on_stage: Stage, fault: Fault, why: str) -> None:
+    """Nothing is judged then."""
+    result = on_stage.run(["I01.v6"], fault)["I01.v6"]
+    assert (result.result, why in result.observed) == ("not-testable", True)
+
+
+def test_an_invite_that_is_refused_without_a_reason(on_stage: Stage) -> None:
+    """It is a failure."""
+    for fault in (_answers(403, "M_UNKNOWN"), _answers(400, "M_FORBIDDEN")):
+        assert on_stage.run(["I01.v6"], fault)["I01.v6"].result == "fail"

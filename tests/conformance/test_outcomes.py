@@ -18,6 +18,7 @@ from homeserver.conformance.checks import (
     http_errors,
     key_fetches,
     queries,
+    sending,
     sending_choices,
     x_matrix_signatures,
 )
@@ -25,6 +26,7 @@ from homeserver.conformance.documents import usable_keys
 from homeserver.conformance.outcome import Late, NoAnswer, NotTestable, Outcome
 from homeserver.conformance.reply import Reply
 from homeserver.http.reply import Reply as OurReply
+from homeserver.net.exchange import Exchange
 from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
@@ -215,6 +217,7 @@ PROFILES = [
     ("forbidden", reply(403, errcode="M_FORBIDDEN", error="no"), "met", "met"),
     ("no profile", UNKNOWN, "not testable", "not testable"),
     ("a whole profile", reply(200, displayname="A", a=1), "met", "not met"),
+    ("a list", Reply(200, [], b'["Alice"]'), "not met", "not met"),
     ("another code", reply(404, errcode="M_UNKNOWN"), "not met", "not met"),
 ]
 
@@ -377,6 +380,63 @@ class Audience:
     async def until_sent(self, _: int) -> Sequence[object]:
         """Nothing is sent."""
         return []
+
+
+class Repeating(Audience):
+    """A server of ours that is sent some transactions again, later or sooner."""
+
+    def __init__(self, at_once: Sequence[str], after_more: Sequence[str]) -> None:
+        super().__init__()
+        self._sent, self._more = list(at_once), list(after_more)
+        self.ours = None
+        join = SimpleNamespace(event_id="$join")
+        self._newcomer = SimpleNamespace(join=join)
+
+    async def newcomer(self) -> Any:
+        """The one that is told of."""
+        return self._newcomer
+
+    async def told(self, _: str) -> Sequence[Exchange]:
+        """What tells of it."""
+        return self._exchanges()[:1]
+
+    async def leave(self, _: object) -> None:
+        """Something more happens."""
+        self._sent += self._more
+        self._more = []
+
+    async def until_sent(self, _: int, __: float = 0.0) -> Sequence[Exchange]:
+        """What was sent so far."""
+        return self._exchanges()
+
+    def _exchanges(self) -> list[Exchange]:
+        found = [Exchange("request", "in") for _ in self._sent]
+        for exchange, txn_id in zip(found, self._sent, strict=True):
+            exchange.path = f"/_matrix/federation/v1/send/{txn_id}"
+        return found
+
+
+# (the IDs that are sent by themselves, those after another event, what is said of
+# transactions that fail, and of those that are cut)
+REPEATED = [
+    ("three times", "aaa", "b", "met", "met"),
+    ("twice", "aa", "", "met", "met"),
+    ("not yet", "a", "", "not testable", "not testable"),
+    ("only after more", "a", "a", "met", "met"),
+    ("another one", "a", "b", "not met", "not met"),
+    ("another one at last", "aab", "", "not met", "met"),
+]
+
+
+@cases("first more failed cut", REPEATED)
+def test_transactions_that_come_again(
+    monkeypatch: pytest.MonkeyPatch, first: str, more: str, failed: str, cut: str
+) -> None:
+    """A pause may be of any length, but nothing else may come in between."""
+    t = SimpleNamespace(instruct=lambda *_, **__: None)
+    for check, said in ((sending.again, failed), (sending.cut, cut)):
+        monkeypatch.setattr(sending, "Audience", Repeating(first, more))
+        assert _said_of(check, t) == said
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,12 @@ async def profile(t: Target) -> Outcome:
     """The profile of a user is an object of texts, or forbidden."""
     reply = await _profile(t)
     values = [reply.json.get(n, "") for n in ("displayname", "avatar_url")]
-    is_sound = reply.is_ok and all(v is None or isinstance(v, str) for v in values)
+    is_sound = reply.is_object and all(v is None or isinstance(v, str) for v in values)
     return expect(
-        is_sound or reply.status == 403, reply, reply.json, wanted="status 200 or 403"
+        (reply.is_ok and is_sound) or reply.status == 403,
+        reply,
+        reply.content,
+        wanted="status 200 with an object, or 403",
     )
 
 
@@ -83,11 +86,11 @@ async def profile(t: Target) -> Outcome:
 async def profile_field(t: Target) -> Outcome:
     """With `field`, the profile has that field alone."""
     reply = await _profile(t, "&field=displayname")
-    is_met = reply.is_ok and reply.json.keys() <= {"displayname"}
+    is_alone = reply.is_object and reply.json.keys() <= {"displayname"}
     return expect(
-        is_met or reply.status == 403,
+        (reply.is_ok and is_alone) or reply.status == 403,
         reply,
-        f"members {sorted(reply.json)}",
+        f"members {sorted(reply.json)}" if reply.is_object else "no object",
         wanted="displayname alone, or status 403",
     )
 
