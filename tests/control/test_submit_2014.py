@@ -72,7 +72,7 @@ def test_unsigned_pdu_of_2014_goes_as_it_is() -> None:
             "PDU 0: an unsigned PDU of 2014 is accepted",
         ),
         ({"content": 5}, "2014", "PDU 0: `content` is not a JSON object"),
-        ({}, "12", "PDU 0: `depth` is not an integer"),
+        ({}, "12", "PDU 0: `depth` is missing"),
     ],
 )
 def test_bad_pdu_of_2014(changes: Json, version: str, why: str) -> None:
