@@ -2,9 +2,11 @@
 
 Rules: a parameter is given at most once, and an unknown one is an error that names the
 known ones. An empty value is the default, but a server's name is never empty. A number
-above its maximum counts as the maximum.
+outside its bounds is an error, as in a body: a client that gets less than it has asked
+for would take that for all there is.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 from urllib.parse import parse_qs
@@ -21,6 +23,11 @@ _T = TypeVar("_T", bound=Struct)
 MAX_LIMIT = 1000  # entries in one answer
 
 _MAX_PARAMETERS = 50  # no route has half as many
+
+_MAX_DIGITS = 18
+
+# As JSON has numbers, without a sign; Python would read more: "nan", "1_000".
+_SECONDS = re.compile(rb"[0-9]{1,18}(\.[0-9]*)?|\.[0-9]+")
 
 Origin = Annotated[
     ServerName | None, Meta(description="Only those that name this server as origin.")
@@ -176,11 +183,9 @@ def bare_type(kind: inspect.Type) -> inspect.Type:
 def _value(name: str, text: bytes, kind: inspect.Type) -> object:
     match kind:
         case inspect.IntType():
-            number = integer(f"`{name}`", text)
-            return number if kind.le is None else min(number, kind.le)
+            return _bounded(name, integer(f"`{name}`", text), kind)
         case inspect.FloatType():
-            seconds = _seconds(name, text)
-            return seconds if kind.le is None else min(seconds, kind.le)
+            return _bounded(name, _seconds(name, text), kind)
         case inspect.BoolType():
             if text not in {b"true", b"false"}:
                 raise InvalidParam(f"`{name}` is neither true nor false: {quote(text)}")
@@ -198,20 +203,33 @@ def _value(name: str, text: bytes, kind: inspect.Type) -> object:
             return text.decode("utf-8", "replace")
 
 
+def _bounded(
+    name: str, number: float, kind: inspect.IntType | inspect.FloatType
+) -> float:
+    """A number within the bounds of its type."""
+    if kind.le is not None and number > kind.le:
+        raise InvalidParam(
+            f"`{name}` is {number}; give {kind.le:g} at most, and ask again for more"
+        )
+    if kind.ge is not None and number < kind.ge:
+        raise InvalidParam(f"`{name}` is {number}; give {kind.ge:g} at least")
+    return number
+
+
 def _seconds(name: str, text: bytes) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not seconds >= 0.0:  # not "nan" either, which would wait for ever
+    if _SECONDS.fullmatch(text) is None:
         raise InvalidParam(
             f"`{name}` is {quote(text)}, not a number of seconds from 0 on"
         )
-    return seconds
+    return float(text)
 
 
 def integer(what: str, text: bytes) -> int:
     """A number that is not negative and fits into 64 bits, which 18 digits do."""
-    if not (text.isdigit() and len(text) <= 18):
+    if not text.isdigit():
         raise InvalidParam(f"{what} is {quote(text)}, not a whole number from 0 on")
+    if len(text) > _MAX_DIGITS:
+        raise InvalidParam(
+            f"{what} has more than {_MAX_DIGITS} digits; give a smaller one"
+        )
     return int(text)
