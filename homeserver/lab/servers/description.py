@@ -115,6 +115,16 @@ class NewServers(Description, frozen=True, forbid_unknown_fields=True):
         Meta(description="What its keys follow from, in place of the lab's seed."),
     ] = None
 
+    @property
+    def takes_any_name(self) -> bool:
+        """Whether it gets a name below the zone."""
+        return self.name is None and self.listen == "shared"
+
+    @property
+    def takes_any_port(self) -> bool:
+        """Whether it gets a port of its own that is free."""
+        return self.listen == "own" and (self.name is None or self.name.endswith(":0"))
+
 
 class Change(Description, frozen=True, forbid_unknown_fields=True):
     """What to change of a server."""

@@ -1,12 +1,13 @@
 """Names and ports for servers of the lab whose description has none.
 
-Rules: a name below the zone is never given twice by one lab. A free port is one that
-the system has just given: another program may take it first, and then the next one is
-tried.
+Rules: a name below the zone is never given to two servers by one lab; that of a server
+that could not be made is given again. A free port is one that the system has just
+given: another program may take it first, and then the next one is tried.
 """
 
 import socket
 from collections.abc import Collection
+from heapq import heappop, heappush
 from ipaddress import ip_address
 
 from msgspec import UNSET, UnsetType
@@ -26,14 +27,23 @@ class Names:
     def __init__(self, zone: str) -> None:
         self._zone = zone
         self._last = 0
+        self._unused: list[int] = []
+        """The numbers of names that came back, as a heap."""
 
     def next(self, taken: Collection[ServerName]) -> ServerName:
         """The next name that no server has."""
         while True:
-            self._last += 1
-            name = ServerName.parse(f"s{self._last}.{self._zone}")
+            if self._unused:
+                number = heappop(self._unused)
+            else:
+                number = self._last = self._last + 1
+            name = ServerName.parse(f"s{number}.{self._zone}")
             if name not in taken:
                 return name
+
+    def give_back(self, name: ServerName) -> None:
+        """Take back a name that was given, and whose server could not be made."""
+        heappush(self._unused, int(name.host.partition(".")[0].removeprefix("s")))
 
 
 def note_on(name: ServerName, zone: str, listen: SocketAddress) -> str | UnsetType:

@@ -148,6 +148,7 @@ class LabServers:
         except BaseException:
             for name in made:
                 await self.delete(name, gone=True)
+                self._give_back(name, wanted)
             raise
         return list(made.values())
 
@@ -157,33 +158,42 @@ class LabServers:
 
     async def _make(self, wanted: NewServers) -> LabServer:
         for attempt in range(_PORT_ATTEMPTS):
-            server = self._build(wanted)
-            if server.name in self._servers:
-                raise _taken(server.name)
-            await self._end_politeness(server.name)
+            name, place = self._locate(wanted)
             try:
-                await self._start(server)
-            except ValueError:
-                raise _taken(server.name) from None  # by a request at the same time
+                return await self._make_at(name, place, wanted)
             except CannotListen as problem:
                 is_last = attempt == _PORT_ATTEMPTS - 1
-                if is_last or not _is_port_free_to_choose(wanted):
+                if is_last or not wanted.takes_any_port:
                     raise InvalidParam(f"`listen`: {problem}") from None
-            else:
-                return server
+            except BaseException:
+                self._give_back(name, wanted)
+                raise
         raise AssertionError("the last attempt returns or raises")
 
-    def _build(self, wanted: NewServers) -> LabServer:
+    async def _make_at(
+        self, name: ServerName, place: Place, wanted: NewServers
+    ) -> LabServer:
+        """Make a server with a name at a place; also raises `CannotListen`."""
         ground = self._ground
-        name, place = self._locate(wanted)
+        if name in self._servers:
+            raise _taken(name)
         seed = ground.seed if wanted.seed is None else Seed(wanted.seed)
         server = LabServer.build(name, seed, place, wanted)
         server.certificate(ground.authority)  # raises for a fault that cannot be
+        await self._end_politeness(name)
+        try:
+            await self._start(server)
+        except ValueError:
+            raise _taken(name) from None  # by a request at the same time
         return server
+
+    def _give_back(self, name: ServerName, wanted: NewServers) -> None:
+        if wanted.takes_any_name:
+            self._names.give_back(name)
 
     def _locate(self, wanted: NewServers) -> tuple[ServerName, Place]:
         shared = self._ground.shared
-        if wanted.name is None and wanted.listen == "shared":
+        if wanted.takes_any_name:
             return self._names.next(self._servers), shared
         text = wanted.name or f"{_bracketed(shared.address)}:0"
         if text.endswith(":0"):
@@ -284,9 +294,3 @@ def _taken(name: ServerName) -> InvalidParam:
 
 def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
-
-
-def _is_port_free_to_choose(wanted: NewServers) -> bool:
-    return wanted.listen == "own" and (
-        wanted.name is None or wanted.name.endswith(":0")
-    )
