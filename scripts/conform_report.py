@@ -75,6 +75,11 @@ def main(subject: Subject) -> int:
     """Make the network, and run in it; returns the exit status."""
     if _INSIDE in os.environ:
         return _run(subject, Path(os.environ[_INSIDE]), sys.argv[1:])
+    more = [each for each in sys.argv[1:] if each != "--write"]
+    checked = [str(PROGRAM), "conform", *more, "--list"]  # that reads its options
+    status = subprocess.run(checked, stdout=subprocess.DEVNULL, check=False).returncode
+    if status:
+        return status
     name = subject.title.lower()
     with TemporaryDirectory(prefix=f"conform-{name}-") as folder:
         resolv, hosts = Path(folder) / "resolv.conf", Path(folder) / "hosts"

@@ -7,7 +7,6 @@ loopback interface and in one temporary folder, or, with `--compose`, in contain
 (`scripts.composed`).
 """
 
-import argparse
 import json
 import signal
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from scripts.arguments import Arguments
 from scripts.composed import Composed, running_composed
 from scripts.processes import (
     AT_HOME,
@@ -41,7 +41,7 @@ first_retry_seconds = 0.5
 
 def main() -> int:
     """Run the pair; the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="scripts/pair", description="Run two endpoints that federate."
     )
     parser.add_argument(

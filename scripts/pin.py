@@ -8,9 +8,10 @@ by uv for every platform and every Python from 3.11 on.
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from scripts.arguments import Arguments
 
 TOP = Path(__file__).parent.parent
 FILE = TOP / "constraints.txt"
@@ -30,10 +31,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 def main() -> None:
     """Write the file."""
+    parser = Arguments(prog="scripts/pin", description=__doc__)
+    parser.add_argument(
+        "--upgrade", action="store_true", help="take the latest versions"
+    )
+    options = parser.parse_args()
     uv = shutil.which("uv")
     if uv is None:
         raise SystemExit("uv is needed: pip install uv")
-    kept = {} if "--upgrade" in sys.argv[1:] else read_pins(FILE.read_text("utf-8"))
+    kept = {} if options.upgrade else read_pins(FILE.read_text("utf-8"))
     versions = "".join(f"{name}=={version}\n" for name, version in kept.items())
     parts = [_HEAD]
     base: set[str] = set()

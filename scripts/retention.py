@@ -4,7 +4,6 @@ It fills a store with received transactions of one PDU each and with delivered o
 lets the steps of retention remove them, and prints the time and the space per million.
 """
 
-import argparse
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -29,6 +28,7 @@ from homeserver.storage.outbox.leases import DestinationLeases
 from homeserver.storage.outbox.queue import OutboundQueue
 from homeserver.storage.received import ReceivedStore, ReceivedTransaction
 from homeserver.storage.retention import Removed, RetentionStore
+from scripts.arguments import Arguments
 
 _T = TypeVar("_T")
 
@@ -71,7 +71,7 @@ class _Database:
 
 def main() -> None:
     """Fill, measure, remove, measure."""
-    parser = argparse.ArgumentParser(prog="scripts/retention", description=__doc__)
+    parser = Arguments(prog="scripts/retention", description=__doc__)
     parser.add_argument("--transactions", type=int, default=100_000)
     options = parser.parse_args()
     count: int = options.transactions

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.arguments import Arguments
 from scripts.benchmarks.usage import cpu_seconds, resident_megabytes
 from scripts.processes import (
     AT_HOME,
@@ -57,7 +58,7 @@ class Sample:
 
 def main() -> int:
     """Run it; the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/siege", description=__doc__)
+    parser = Arguments(prog="scripts/siege", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--rate", type=float, default=10.0, help="a second, each way")
     parser.add_argument("--intensity", type=float, default=1.0, help="of the attacks")

@@ -5,7 +5,6 @@ other on a few connections. At the end, its memory has not grown in the second h
 the time, it has no more open files than before, and it has logged no error.
 """
 
-import argparse
 import re
 import signal
 import socket
@@ -23,6 +22,7 @@ from threading import Event, Lock, Thread
 from homeserver.config.reader import load
 from homeserver.identity.identity import load as load_identity
 from homeserver.protocol.identifiers import ServerName
+from scripts.arguments import Arguments
 from scripts.benchmarks.transactions import Origin, TransactionMaker
 from scripts.benchmarks.usage import resident_megabytes
 from scripts.processes import (
@@ -104,7 +104,7 @@ class Load:
 
 def main() -> int:
     """Run it; the exit status."""
-    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
+    parser = Arguments(prog="scripts/soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--rate", type=float, default=100.0, help="a second")
     options = parser.parse_args()

@@ -4,7 +4,6 @@ Each endpoint is a process of its own on the loopback interface. The rooms are t
 `docs/architecture.md`; their order is compared with the document.
 """
 
-import argparse
 import json
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from ssl import PEM_cert_to_DER_cert
 
 from homeserver.protocol.canonical_json import Json
+from scripts.arguments import Arguments
 from scripts.processes import (
     LOOPBACK,
     Endpoint,
@@ -39,7 +39,7 @@ _SECONDS_TO_END = 10.0  # of a journey, after its transaction was delivered
 
 def main() -> int:
     """Trace both journeys; the exit status."""
-    argparse.ArgumentParser(
+    Arguments(
         prog="scripts/trace",
         description="Trace a transaction through the rooms of docs/architecture.md.",
     ).parse_args()

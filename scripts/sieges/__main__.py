@@ -4,7 +4,6 @@ Rules: it prints a line when the servers listen, and a line of JSON at the end, 
 results of each attack and the load on third parties.
 """
 
-import argparse
 import asyncio
 import json
 import resource
@@ -16,6 +15,7 @@ from pathlib import Path
 from homeserver.config.reader import load
 from homeserver.identity.identity import load as load_identity
 from homeserver.protocol.identifiers import ServerName
+from scripts.arguments import Arguments
 from scripts.sieges.attacks import ATTACKS, IPV6_ATTACKS, Attacker
 from scripts.sieges.names import (
     LOOPBACK,
@@ -32,7 +32,7 @@ from scripts.sieges.wire import Wire
 
 async def main() -> None:
     """Serve, attack, and print the results."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.sieges")
+    parser = Arguments(prog="python -m scripts.sieges")
     parser.add_argument(
         "folder", type=Path, help="of an endpoint: whose keys they have"
     )
