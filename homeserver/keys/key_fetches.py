@@ -77,10 +77,10 @@ class Failed(Struct, frozen=True):
     """Whether a bound of this server was reached, which says nothing of the other."""
 
 
-Came = Fetched | Failed
+FetchOutcome = Fetched | Failed
 """The result of a fetch."""
 
-Take = Callable[[KeyDocument, VerifiedPeer], Awaitable[Came]]
+Take = Callable[[KeyDocument, VerifiedPeer], Awaitable[FetchOutcome]]
 """Accepts or rejects fetched keys, given the peer that they came from."""
 
 
@@ -131,7 +131,7 @@ class KeyFetches:
         self._take = take
         self._clock = clock
         self._observe = observe
-        self._ended: Cache[ServerName, Came] = Cache(clock, limits.ended)
+        self._ended: Cache[ServerName, FetchOutcome] = Cache(clock, limits.ended)
         self._back_off: BackOff[ServerName] = BackOff(
             _FAILURE_SECONDS, _MAX_FAILURE_SECONDS, limits.failures
         )
@@ -141,7 +141,7 @@ class KeyFetches:
 
     async def fetch(
         self, server_name: ServerName, cause: Cause, *, is_known: bool = False
-    ) -> Came:
+    ) -> FetchOutcome:
         """Fetch the keys of a server, unless that was done a moment ago.
 
         `is_known` is whether keys of the server are known already.
@@ -151,13 +151,15 @@ class KeyFetches:
             server_name, lambda: self._fetch_in_turn(server_name, cause, claim)
         )
 
-    async def refresh(self, server_name: ServerName, cause: Cause) -> Came:
+    async def refresh(self, server_name: ServerName, cause: Cause) -> FetchOutcome:
         """As `fetch`, but only a failure without an answer is not repeated."""
         claim = self._claim(server_name, cause, is_known=False)
         return await self._ended.fetch(
             server_name,
             lambda: self._fetch_in_turn(server_name, cause, claim),
-            is_wanted=lambda came: isinstance(came, Failed) and came.is_silence,
+            is_wanted=lambda outcome: (
+                isinstance(outcome, Failed) and outcome.is_silence
+            ),
         )
 
     def pauses(self) -> list[Pause]:
@@ -196,7 +198,7 @@ class KeyFetches:
 
     async def _fetch_in_turn(
         self, server_name: ServerName, cause: Cause, claim: Claim
-    ) -> tuple[Came, float]:
+    ) -> tuple[FetchOutcome, float]:
         """Fetch the keys of a server in a slot.
 
         Returns the result, and for how many seconds there is no other fetch.
@@ -205,18 +207,18 @@ class KeyFetches:
         key = (self, server_name)
         aimed = replace(cause, aims_at=partial(self._shares.aim, key))
         try:
-            came = await self._shares.run(
+            outcome = await self._shares.run(
                 key, claim, lambda: self._fetch(server_name, aimed)
             )
         except GaveWay as problem:
             why = Explanation.plain(f"too many keys are being fetched: {problem}")
             return Failed(why, is_silence=True), 0.0
-        if isinstance(came, Failed):
+        if isinstance(outcome, Failed):
             self._observe("failed")
-            return came, 0.0 if came.is_ours else self._back_off.fail(server_name)
+            return outcome, 0.0 if outcome.is_ours else self._back_off.fail(server_name)
         self._observe("fetched")
         self._back_off.succeed(server_name)
-        return came, self._fresh_seconds(server_name)
+        return outcome, self._fresh_seconds(server_name)
 
     def _fresh_seconds(self, server_name: ServerName) -> float:
         """For how long there is no other fetch after a successful one."""
@@ -227,7 +229,7 @@ class KeyFetches:
         self._succeeded[server_name] = now
         return 0.0
 
-    async def _fetch(self, server_name: ServerName, cause: Cause) -> Came:
+    async def _fetch(self, server_name: ServerName, cause: Cause) -> FetchOutcome:
         age = self._forgotten[server_name]
         answer = await self._ask(server_name, cause)
         if isinstance(answer, Failed):
@@ -269,6 +271,6 @@ async def _tried(asking: Coroutine[Any, Any, KeysAnswer]) -> KeysAnswer | Failed
         return Failed(handled(problem).explanation)
 
 
-def _pause(kept: Kept[ServerName, Came]) -> Pause:
+def _pause(kept: Kept[ServerName, FetchOutcome]) -> Pause:
     problem = kept.value.why.in_full if isinstance(kept.value, Failed) else None
     return Pause(kept.key, problem, kept.left)

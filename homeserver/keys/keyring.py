@@ -16,10 +16,10 @@ from twisted.internet.interfaces import IReactorTime
 from homeserver.identity.identity import Identity
 from homeserver.keys.held_keys import HeldKeys, HeldLimits
 from homeserver.keys.key_fetches import (
-    Came,
     Failed,
     Fetched,
     FetchLimits,
+    FetchOutcome,
     FetchResult,
     KeyFetches,
 )
@@ -106,7 +106,7 @@ class Keyring:
         def suffice(keys: Mapping[KeyId, StoredKey]) -> bool:
             return key_id in keys and is_usable(keys[key_id])
 
-        keys, came = await self._keys(server_name, suffice, cause)
+        keys, outcome = await self._known_or_fetched_keys(server_name, suffice, cause)
         key = keys.get(key_id)
         if key is not None and is_usable(key):
             return key.verify_key
@@ -114,11 +114,11 @@ class Keyring:
         if key is not None:
             said += f"; it expired at {key.expired_ts or key.valid_until_ts}"
         said += f"; known keys of {server_name}: {listed(keys)}"
-        if isinstance(came, Failed):
-            why = came.why.after(f"{said}; fetching them failed: ")
+        if isinstance(outcome, Failed):
+            why = outcome.why.after(f"{said}; fetching them failed: ")
             raise Unauthorized(why.public, why.in_full)
-        if key_id in came.invalid_entries:
-            said += f"; {key_id} is ignored: {came.invalid_entries[key_id]}"
+        if key_id in outcome.invalid_entries:
+            said += f"; {key_id} is ignored: {outcome.invalid_entries[key_id]}"
         raise Unauthorized(said)
 
     async def event_keys(
@@ -142,8 +142,10 @@ class Keyring:
         if failed is not None and server_name in failed:
             keys = await self._known_keys(server_name)
         else:
-            keys, came = await self._keys(server_name, suffice, cause)
-            if failed is not None and isinstance(came, Failed):
+            keys, outcome = await self._known_or_fetched_keys(
+                server_name, suffice, cause
+            )
+            if failed is not None and isinstance(outcome, Failed):
                 failed.add(server_name)
         if await self._store(server_name) is not None:
             keys = await self._peers.keys(server_name)
@@ -174,8 +176,8 @@ class Keyring:
 
         A server that gave no answer a moment ago is not asked.
         """
-        came = await self.fetches.refresh(server_name, cause)
-        return isinstance(came, Fetched) and await self._store(server_name) is None
+        outcome = await self.fetches.refresh(server_name, cause)
+        return isinstance(outcome, Fetched) and await self._store(server_name) is None
 
     async def prove(self, server_name: ServerName) -> None:
         """Store the keys of a server after one of them has verified a request.
@@ -209,17 +211,17 @@ class Keyring:
         self, server_name: ServerName, cause: Cause
     ) -> tuple[str | None, float]:
         # Not the last result: the server may have been rebuilt since.
-        came = await self.fetches.refresh(server_name, cause)
-        if isinstance(came, Failed) and came.is_conflict:
-            return came.why.in_full, _CONFLICT_SECONDS
+        outcome = await self.fetches.refresh(server_name, cause)
+        if isinstance(outcome, Failed) and outcome.is_conflict:
+            return outcome.why.in_full, _CONFLICT_SECONDS
         return None, _CONFLICT_SECONDS
 
-    async def _keys(
+    async def _known_or_fetched_keys(
         self,
         server_name: ServerName,
         suffice: Callable[[Mapping[KeyId, StoredKey]], bool],
         cause: Cause,
-    ) -> tuple[Mapping[KeyId, StoredKey], Came]:
+    ) -> tuple[Mapping[KeyId, StoredKey], FetchOutcome]:
         """The keys of a server, and the result if they had to be fetched.
 
         They are fetched if the known ones do not `suffice`.
@@ -231,13 +233,13 @@ class Keyring:
         if suffice(keys):
             return keys, Fetched()
         fetching = self.fetches.fetch(server_name, cause, is_known=bool(keys))
-        came: Came
+        outcome: FetchOutcome
         try:
-            came = await within(_PATIENCE_SECONDS, self._clock, fetching)
+            outcome = await within(_PATIENCE_SECONDS, self._clock, fetching)
         except defer.TimeoutError:
             why = f"no answer within {_PATIENCE_SECONDS:g} seconds"
-            came = Failed(Explanation.plain(why))
-        return await self._known_keys(server_name), came
+            outcome = Failed(Explanation.plain(why))
+        return await self._known_keys(server_name), outcome
 
     async def _known_keys(self, server_name: ServerName) -> Mapping[KeyId, StoredKey]:
         """The stored keys of a server, updated by the held ones."""
@@ -246,7 +248,7 @@ class Keyring:
         stored = await self._peers.keys(server_name)
         return stored if held is None else {**stored, **held.keys()}
 
-    async def _take(self, document: KeyDocument, peer: VerifiedPeer) -> Came:
+    async def _take(self, document: KeyDocument, peer: VerifiedPeer) -> FetchOutcome:
         """Hold fetched keys, unless they contradict the stored ones."""
         conflict = await self._peers.conflict(document)
         if conflict is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from twisted.web.iweb import UNKNOWN_LENGTH
 
-from homeserver.keys.key_fetches import Came, Failed, KeyFetches
+from homeserver.keys.key_fetches import Failed, FetchOutcome, KeyFetches
 from homeserver.keys.keyring import Keyring
 from homeserver.net.cause import Cause
 from homeserver.outbound.transport.response import read_body
@@ -134,7 +134,7 @@ async def _first_alone(
 
 async def _each_alone(
     fetches: KeyFetches, name: ServerName, cause: Cause, *, is_known: bool = False
-) -> Came:
+) -> FetchOutcome:
     """A fetch for each request that needs one."""
     return await fetches._fetch(name, cause)
 
@@ -144,7 +144,7 @@ def _fails_on(text: str) -> Fault:
 
     async def fetch(
         fetches: KeyFetches, name: ServerName, cause: Cause, *, is_known: bool = False
-    ) -> Came:
+    ) -> FetchOutcome:
         came = await _fetch(fetches, name, cause, is_known=is_known)
         if isinstance(came, Failed) and re.search(text, came.why.in_full):
             raise PlantedError(text)
