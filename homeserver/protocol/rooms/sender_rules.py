@@ -84,14 +84,14 @@ def lacks_power(case: Case, action: str, user_id: str) -> Refuse | None:
     return None
 
 
-def may_invite_by_mail(case: Case) -> Answer:
+def may_make_third_party_invite(case: Case) -> Answer:
     """Allow if and only if the sender has the invite level."""
     return lacks_power(case, "invite", case.sender) or Allow(
         f"{named(case.sender)} has the power to invite"
     )
 
 
-THIRD_PARTY_INVITE: tuple[Rule, ...] = (may_invite_by_mail,)
+THIRD_PARTY_INVITE: tuple[Rule, ...] = (may_make_third_party_invite,)
 """The rule "If type is `m.room.third_party_invite`"."""
 
 
