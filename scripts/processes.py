@@ -87,7 +87,9 @@ class Endpoint:
         before = self.log.stat().st_size if self.log.exists() else 0
         with running(command, self.log) as process:
             yield process
-        _check(f"the log of {self.name}", self.log.read_bytes()[before:].decode())
+        # Who was killed may have written half of a character.
+        said = self.log.read_bytes()[before:].decode(errors="replace")
+        _check(f"the log of {self.name}", said)
 
     def ask(self, command: str, *arguments: str) -> list[dict[str, Any]]:
         """The lines that a command prints with `--json`.

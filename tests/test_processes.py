@@ -72,6 +72,13 @@ def test_a_mistake_of_a_command(endpoint: Endpoint, said: str) -> None:
         endpoint.call("keys")
 
 
+def test_half_a_character(endpoint: Endpoint) -> None:
+    """A daemon that was killed while it logged has made no mistake."""
+    (endpoint.folder / "said").write_bytes(b"\xc3")
+    with endpoint.running() as process:
+        first_line(process)
+
+
 def test_no_mistake(endpoint: Endpoint) -> None:
     """What a command says is in its answer."""
     (endpoint.folder / "said").write_text("error: there is no such name")

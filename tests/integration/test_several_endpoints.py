@@ -145,8 +145,6 @@ def test_one_of_three_is_killed(tmp_path: Path, postgres: Server) -> None:
     # Those of the killed one came twice: to nobody's harm, as they are the same.
     repeated = [len(each.arrivals) - len(ids(each)) for each in receivers]
     assert set(repeated) == {0, 1}
-    for endpoint in (*alphas, beta):
-        assert "Traceback" not in endpoint.log.read_text()
 
 
 def ids(receiver: Receiver) -> set[str]:

@@ -67,7 +67,6 @@ def test_life(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
     output, _ = process.communicate(timeout=HANGING_SECONDS)
     assert (process.returncode, output) == (0, "")
     assert listeners(alpha.port) == 0
-    assert "Traceback" not in alpha.log.read_text()
 
 
 def test_control(alpha: Endpoint, process: subprocess.Popen[str]) -> None:
@@ -212,7 +211,6 @@ def test_one_store(tmp_path: Path, store: str, request: pytest.FixtureRequest) -
             assert back["state"] == "delivered"
     numbers = [edu["content"]["number"] for each in received for edu in each["edus"]]
     assert numbers == list(range(6))
-    assert "Traceback" not in alpha.log.read_text()
 
 
 def test_several_servers(tmp_path: Path) -> None:
