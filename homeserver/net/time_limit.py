@@ -29,8 +29,8 @@ async def within(
             return await running  # done at once, as most: a timer costs more than that
         return await running.addTimeout(seconds, clock, _end)
     except defer.TimeoutError as problem:
-        handled(problem)
-        raise
+        # Another one, which Twisted's frames below this one do not hold.
+        raise defer.TimeoutError(*handled(problem).args) from None
 
 
 def _end(result: _T | Failure, seconds: float) -> _T:

@@ -1,6 +1,7 @@
 """The states of a room as differences, and rooms that are judged event by event."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -235,10 +236,19 @@ def test_read_in_parts(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
     same(room, ours.read(room.room_id))
 
 
-def test_read_while_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another process writes while a room is read is no part of what is read."""
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[OurRooms, OurRooms]]:
+    """Two processes on one store."""
     file = SqliteFile(tmp_path / "store.db")
-    ours, others = (OurRooms(ImmediateDatabase(file.connect())) for _ in range(2))
+    with closing(file.connect()) as first, closing(file.connect()) as second:
+        yield OurRooms(ImmediateDatabase(first)), OurRooms(ImmediateDatabase(second))
+
+
+def test_read_while_it_changes(
+    two: tuple[OurRooms, OurRooms], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process writes while a room is read is no part of what is read."""
+    ours, others = two
     room = ours.create()
     again = result_of(others.rooms.known(room.room_id))
     before = len(again.entries)

@@ -67,7 +67,7 @@ class DocumentTests(WellKnownTestCase):
             (b"\xff", "not JSON"),
             (b'{"m.server":"b.test"', "not JSON"),
             (b'{"m.server":"b.test"}x', "not JSON"),
-            (b"[" * 5000, "JSON nested"),
+            (b"[" * 5000 + b"]" * 5000, "JSON nested"),
             (b"[]", "the body is not a JSON object"),
             (b'"b.test"', "the body is not a JSON object"),
             (b"null", "the body is not a JSON object"),
