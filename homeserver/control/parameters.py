@@ -2,8 +2,7 @@
 
 Rules: a parameter is given at most once, and an unknown one is an error that names the
 known ones. An empty value is the default, but a server's name is never empty. A number
-outside its bounds is an error, as in a body: a client that gets less than it has asked
-for would take that for all there is.
+above its maximum counts as the maximum: an answer says where the next one goes on.
 """
 
 import re
@@ -206,14 +205,10 @@ def _value(name: str, text: bytes, kind: inspect.Type) -> object:
 def _bounded(
     name: str, number: float, kind: inspect.IntType | inspect.FloatType
 ) -> float:
-    """A number within the bounds of its type."""
-    if kind.le is not None and number > kind.le:
-        raise InvalidParam(
-            f"`{name}` is {number}; give {kind.le:g} at most, and ask again for more"
-        )
+    """A number within the bounds of its type; raises `InvalidParam` if it is below."""
     if kind.ge is not None and number < kind.ge:
         raise InvalidParam(f"`{name}` is {number}; give {kind.ge:g} at least")
-    return number
+    return number if kind.le is None else min(number, kind.le)
 
 
 def _seconds(name: str, text: bytes) -> float:

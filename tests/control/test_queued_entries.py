@@ -79,7 +79,7 @@ def test_waits_until_it_is_delivered(panel: Panel) -> None:
     assert (answer.json["state"], answer.json["attempts"]) == ("delivered", 2)
 
 
-@pytest.mark.parametrize(("given", "seconds"), [("2.5", 2.5), ("60", 60)])
+@pytest.mark.parametrize(("given", "seconds"), [("2.5", 2.5), ("60", 60), ("3600", 60)])
 def test_waits_no_longer(panel: Panel, given: str, seconds: float) -> None:
     """When the time is over, a minute at most, the answer is how far it has come."""
     waiting = panel.begin("GET", f"{SEND}/1?wait={given}")

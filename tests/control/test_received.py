@@ -118,7 +118,7 @@ def test_received_of_one_origin() -> None:
 
 def test_received_has_a_limit() -> None:
     """However many are asked for, an answer has no more than its limit."""
-    for query, limit in ((b"", 100), (b"?limit=1000", MAX_LIMIT)):
+    for query, limit in ((b"", 100), (b"?limit=999999999", MAX_LIMIT)):
         assert read_query(Page, b"/v1/received" + query).limit == limit
 
 
