@@ -5,6 +5,7 @@ is there, and what it is, in the installed version; it fails with a version in w
 was renamed.
 """
 
+import re
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -30,6 +31,10 @@ RequestNotSent = _newclient.RequestNotSent
 """A connection was given a request while it had another one, or was closed."""
 
 
+# RFC 9112, section 4; some servers leave out the space after the number.
+_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] [1-9][0-9]{2}(?: .*)?", re.DOTALL)
+
+
 class ClientProtocol(_newclient.HTTP11ClientProtocol):
     """HTTP/1.1 as a client, on one connection. Twisted's public classes make their own.
 
@@ -47,26 +52,55 @@ class ClientProtocol(_newclient.HTTP11ClientProtocol):
         """Send a request; its response, once its head has come."""
         had = self._parser
         asked: Deferred[IResponse] = super().request(request)
-        if self.received is not None and self._parser not in {None, had}:
-            _keep_headers(self._parser, self.received)
+        parser: Any = self._parser
+        if parser not in {None, had}:
+            parser.__class__, parser.kept = _Parser, self.received
         return asked
 
 
-def _keep_headers(
-    parser: _newclient.HTTPClientParser, kept: list[tuple[str, str]]
-) -> None:
-    begin, receive = parser.statusReceived, parser.headerReceived
+class _Parser(_newclient.HTTPClientParser):
+    """Reads a response; a head that is not HTTP raises `ParseError` with the line.
 
-    def begin_head(status: bytes) -> None:
-        kept.clear()  # what is there came with an interim response
-        begin(status)
+    Twisted takes any number for a status, as `-1`, and raises whatever its parsing of
+    another line has led to.
+    """
 
-    def keep(name: bytes, value: bytes) -> None:
-        kept.append((name.decode("latin-1"), value.decode("latin-1")))
-        receive(name, value)
+    kept: list[tuple[str, str]] | None
+    """Where the headers go; None for nowhere."""
 
-    parser.statusReceived = begin_head  # type: ignore[method-assign]
-    parser.headerReceived = keep  # type: ignore[method-assign]
+    def lineReceived(self, line: bytes) -> None:
+        """Called by Twisted for a line of the head."""
+        header = b"".join(self._partialHeader or [line])
+        try:
+            super().lineReceived(line)
+        except (ValueError, AttributeError):
+            raise ParseError("not a header", header) from None
+
+    def statusReceived(self, status: bytes) -> None:
+        """Called by Twisted for the first line."""
+        if _STATUS_LINE.fullmatch(status) is None:
+            raise ParseError("not a status line", status)
+        if self.kept is not None:
+            self.kept.clear()  # what is there came with an interim response
+        super().statusReceived(status)
+
+    def headerReceived(self, name: bytes, value: bytes) -> None:
+        """Called by Twisted for a header."""
+        if self.kept is not None:
+            self.kept.append((name.decode("latin-1"), value.decode("latin-1")))
+        super().headerReceived(name, value)
+
+    def allHeadersReceived(self) -> None:
+        """Called by Twisted at the end of the head."""
+        try:
+            super().allHeadersReceived()
+        except (ValueError, KeyError):
+            headers = [
+                name + b": " + value
+                for name in (b"Transfer-Encoding", b"Content-Length")
+                for value in self.connHeaders.getRawHeaders(name, [])
+            ]
+            raise ParseError("no length", b"; ".join(headers)) from None
 
 
 def is_idle(protocol: object) -> bool:

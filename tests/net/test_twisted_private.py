@@ -7,16 +7,21 @@ import pytest
 from twisted.internet.testing import StringTransport
 from twisted.protocols import tls
 from twisted.web import _newclient, http
+from twisted.web.client import ResponseFailed
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 
+from homeserver.net.connection_errors import describe
 from homeserver.net.twisted_private import (
     ClientProtocol,
     ClientRequest,
     RequestNotSent,
     is_idle,
 )
+from tests.support.coroutines import result_of
 from tests.support.http_connection import Connection, request, site
 from tests.support.manual_resource import Desk
+from tests.support.tables import cases
 
 NEEDED = (26, 10)
 """The first version of Twisted in which all of them were found."""
@@ -49,6 +54,10 @@ NAMES: list[tuple[type, str]] = [
     (_newclient.HTTP11ClientProtocol, "_parser"),
     (_newclient.HTTPParser, "headerReceived"),
     (_newclient.HTTPClientParser, "statusReceived"),
+    (_newclient.HTTPParser, "lineReceived"),
+    (_newclient.HTTPParser, "_partialHeader"),
+    (_newclient.HTTPParser, "connHeaders"),
+    (_newclient.HTTPClientParser, "allHeadersReceived"),
 ]
 
 
@@ -141,3 +150,72 @@ def test_many_headers(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [b"X-%d: 1\r\n" % number for number in range(20_000)]
     client.dataReceived(b"HTTP/1.1 200 OK\r\n" + b"".join(lines))
     assert len(kept) == len(lines) - 1  # the last one may go on in the next line
+
+
+_OK = b"HTTP/1.1 200 OK\r\n"
+
+BAD_HEADS: list[tuple[str, bytes, str]] = [
+    ("a negative status", b"HTTP/1.1 -1 OK\r\n", "HTTP/1.1 -1 OK"),
+    ("a status of nothing", b"HTTP/1.1 0 OK\r\n", "HTTP/1.1 0 OK"),
+    ("a status with a sign", b"HTTP/1.1 +20 OK\r\n", "HTTP/1.1 +20 OK"),
+    ("a status as Python has it", b"HTTP/1.1 2_0 OK\r\n", "HTTP/1.1 2_0 OK"),
+    ("a long status", b"HTTP/1.1 1000 OK\r\n", "HTTP/1.1 1000 OK"),
+    ("another version", b"HTTP/9.9 200 OK\r\n", "HTTP/9.9 200 OK"),
+    ("a line without a colon", _OK + b"nothing\r\nA: 1\r\n", "nothing"),
+    ("the same at the end", _OK + b"nothing\r\n\r\n", "nothing"),
+    ("a line that goes on from none", _OK + b" A: 1\r\n", " A: 1"),
+    ("no name", _OK + b": 1\r\n\r\n", ": 1"),
+    ("a name that is none", _OK + b"caf\xe9: 1\r\n\r\n", "caf\\xe9: 1"),
+    (
+        "a negative length",
+        _OK + b"Content-Length: -1\r\nA: 1\r\n\r\n",
+        "Content-Length: -1",
+    ),
+    (
+        "two lengths",
+        _OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        "Content-Length: 1; Content-Length: 2",
+    ),
+    (
+        "an endless length",
+        _OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        "Content-Length: 999",
+    ),
+    (
+        "another coding",
+        _OK + b"Transfer-Encoding: gzip\r\nA: 1\r\n\r\n",
+        "Transfer-Encoding: gzip",
+    ),
+]
+
+
+async def _answered(
+    head: bytes, received: list[tuple[str, str]] | None = None
+) -> IResponse:
+    """What a client makes of the head of a response."""
+    client = ClientProtocol()
+    client.makeConnection(StringTransport())
+    client.received = received
+    headers = Headers({"Host": ["a.test"]})
+    asked = client.request(ClientRequest(b"GET", b"/", headers, None))
+    client.dataReceived(head)
+    return await asked
+
+
+@pytest.mark.parametrize("kept", [None, []], ids=["as usual", "recorded"])
+@cases("head line", BAD_HEADS)
+def test_bad_heads(head: bytes, line: str, kept: list[tuple[str, str]] | None) -> None:
+    """A head that is not HTTP is refused with the line that is wrong."""
+    with pytest.raises(ResponseFailed) as failed:
+        result_of(_answered(head, kept))
+    assert describe(failed.value).startswith(f"it is not HTTP: '{line}")
+
+
+@pytest.mark.parametrize(
+    "line", ["HTTP/1.1 200", "HTTP/1.0 200 OK", "HTTP/1.1 299 \xe9"]
+)
+def test_odd_heads(line: str) -> None:
+    """What is odd and can be read is read."""
+    head = line.encode("latin-1") + b"\r\nA: 1\r\n b\r\n\r\n"
+    response = result_of(_answered(head))
+    assert response.headers.getRawHeaders("A") == ["1 b"]
