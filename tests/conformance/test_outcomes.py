@@ -17,6 +17,7 @@ from homeserver.conformance.checks import (
     closed_rooms,
     http_errors,
     key_fetches,
+    own_keys,
     queries,
     sending,
     sending_choices,
@@ -253,6 +254,27 @@ def test_keys_of_a_target(listed: object, used: list[str]) -> None:
     else:
         with pytest.raises(NotTestable, match="publishes no key"):
             usable_keys(document)
+
+
+VERSIONS = [
+    ("whole", reply(200, server={"name": "a", "version": "1", "more": 5}), "met"),
+    ("no member", reply(200, more=1), "not testable"),
+    ("nothing in it", reply(200, server={}), "not testable"),
+    ("a name alone", reply(200, server={"name": "a"}), "not testable"),
+    ("a number", reply(200, server={"name": "a", "version": 1}), "not met"),
+    ("a number alone", reply(200, server={"name": 1}), "not met"),
+    ("a text", reply(200, server="a 1"), "not met"),
+    ("a list", Reply(200, [], b"[]"), "not met"),
+    ("no JSON", Reply(200, [], b"a 1"), "not met"),
+    ("absent", ABSENT, "not met"),
+]
+
+
+@cases("answer said", VERSIONS)
+def test_versions(answer: Reply, said: str) -> None:
+    """No text demands that a server says what it is."""
+    t = SimpleNamespace(plain=returning(answer))
+    assert _said_of(own_keys.version, t) == said
 
 
 class Ambiguous:

@@ -137,17 +137,39 @@ CHANGES: list[tuple[str, Change]] = [
 ]
 
 
-@cases("change", CHANGES)
-def test_odd_answers(on_stage: Stage, tmp_path: Path, change: Change) -> None:
-    """None of them is a failure."""
-    pem = _written(on_stage.lab.authority.issue("localhost"), tmp_path)
+def _behind(on_stage: Stage, folder: Path, change: Change) -> Behind:
+    pem = _written(on_stage.lab.authority.issue("localhost"), folder)
 
     @contextmanager
     def behind(where: SocketAddress) -> Iterator[SocketAddress]:
         with Front(where.port, pem, change).running() as front:
             yield SocketAddress("127.0.0.1", front.port)
 
-    _find_nothing(on_stage, behind)
+    return behind
+
+
+@cases("change", CHANGES)
+def test_odd_answers(on_stage: Stage, tmp_path: Path, change: Change) -> None:
+    """None of them is a failure."""
+    _find_nothing(on_stage, _behind(on_stage, tmp_path, change))
+
+
+def test_another_status_for_a_wrong_destination(
+    on_stage: Stage, tmp_path: Path
+) -> None:
+    """It is the one refusal whose status is fixed."""
+
+    def forbid(passed: Passed) -> None:
+        passed.status = 403 if passed.status == 401 else passed.status
+
+    behind = _behind(on_stage, tmp_path, forbid)
+    results = on_stage.run(["A14", "A15", "A31"], behind=behind)
+    assert {key: each.result for key, each in results.items()} == {
+        "M01": "pass",
+        "A14": "fail",
+        "A15": "pass",
+        "A31": "pass",
+    }
 
 
 def _rsa(authority: Authority) -> Certificate:
