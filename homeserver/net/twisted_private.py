@@ -70,7 +70,7 @@ class _Parser(_newclient.HTTPClientParser):
 
     def lineReceived(self, line: bytes) -> None:
         """Called by Twisted for a line of the head."""
-        header = b"".join(self._partialHeader or [line])
+        header = b"".join(self._partialHeader or [line.rstrip(b"\r")])
         try:
             super().lineReceived(line)
         except (ValueError, AttributeError):
