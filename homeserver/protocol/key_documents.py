@@ -2,7 +2,7 @@
 
 Rules: a document that `parse_v1` or `parse_v2` returned names the server that was asked
 for, and is signed by a key that it lists. That proves only that its author has the key.
-That the author is the server is proven by the connection (`transport.verification`).
+That the author is the server is proven by the connection (`key_document_proof`).
 signedjson, the reference implementation, signs and verifies them (`signed_documents`).
 
 Specification: Server-server API, "Retrieving server keys"; the November 2014 text,

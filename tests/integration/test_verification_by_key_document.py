@@ -10,7 +10,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from homeserver.outbound.transport import verification
+from homeserver.outbound.transport import key_document_proof
 from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import encode, parse_object
 from homeserver.protocol.identifiers import ServerName
@@ -140,7 +140,7 @@ def test_slow_key_document_gets_nothing_more(
     respond: Respond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A peer whose key document does not come whole in time is left."""
-    monkeypatch.setattr(verification, "_KEY_DOCUMENT_SECONDS", 0.3)
+    monkeypatch.setattr(key_document_proof, "_KEY_DOCUMENT_SECONDS", 0.3)
     peer = RecordingPeer(issue_for("peer.test"), respond)
     with (
         listening(peer),

@@ -1,13 +1,10 @@
-"""Verification of a peer, by certificate or by key document, and its pinned keys.
+"""Verification of a peer, by certificate or by key document.
 
 Rules: a peer is verified on the connection that will carry the request, before one byte
 of a request leaves. Each method either proves the peer or raises `NotVerified`; there
-is no third outcome. A peer that was once verified by certificate is never again
-accepted by key document alone: otherwise an attacker who breaks the certificate chooses
-the weaker method.
+is no third outcome.
 
-Specification: Server-server API, "TLS" and "Response Authentication"; the November
-2014 text, "Retrieving Server Keys".
+Specification: Server-server API, "TLS" and "Response Authentication".
 """
 
 from collections.abc import Callable, Sequence
@@ -24,34 +21,15 @@ from homeserver.net.tls.advice import advise
 from homeserver.net.tls.client import Handshake
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.wall_clock import wall_ts
-from homeserver.outbound.remote_error import read_refusal
-from homeserver.outbound.transport.connection import Get, NoAnswer, PeerConnection
+from homeserver.outbound.transport.connection import PeerConnection
 from homeserver.outbound.transport.failures import NotVerified, VerificationReason
-from homeserver.outbound.transport.response import Response
-from homeserver.outbound.transport.sightings import (
-    MAX_INVALID,
-    MAX_SIGHTINGS,
-    InvalidDocument,
-    Sighting,
-)
+from homeserver.outbound.transport.key_document_proof import Claimant, KeyDocumentProof
+from homeserver.outbound.transport.sightings import MAX_SIGHTINGS, Sighting
 from homeserver.outbound.transport.verified_peer import VerifiedPeer, record_peer
 from homeserver.protocol.discovery import Route
-from homeserver.protocol.errors import ProtocolError, quote
 from homeserver.protocol.identifiers import ServerName
-from homeserver.protocol.key_documents import (
-    MAX_DOCUMENT_BYTES,
-    V1_PATH,
-    V2_PATH,
-    KeyDocument,
-    parse_v1,
-    parse_v2,
-)
-from homeserver.storage.peers import Peer, PeerStore
-from homeserver.storage.server_keys import KeyConflict
-
-# For a document of a few hundred bytes over a connection that is already there.
-_KEY_DOCUMENT_SECONDS = 10.0
-
+from homeserver.protocol.key_documents import KeyDocument
+from homeserver.storage.peers import PeerStore
 
 VerificationResult = Literal["verified", "failed"]
 
@@ -73,13 +51,12 @@ class Verifier:
 
         `exchanges` has each request for a key document before verification.
         """
-        self._exchanges = exchanges or Exchanges(clock)
         self.methods = methods
         self.pins = peers.certificate_pins
-        self.invalid_documents: BoundedMap[ServerName, InvalidDocument]
+        self._by_document = KeyDocumentProof(exchanges or Exchanges(clock), clock)
+        self.invalid_documents = self._by_document.invalid_documents
         """The last documents that did not verify their servers."""
 
-        self.invalid_documents = BoundedMap(MAX_INVALID)
         self.sightings: BoundedMap[ServerName, Sighting] = BoundedMap(MAX_SIGHTINGS)
         """How servers were last seen, for operators."""
 
@@ -102,32 +79,32 @@ class Verifier:
         problem, facts = handshake.problem, facts_of(connection.tls)
         seen = Sighting(route, connection.address, facts, problem)
         try:
-            peer = await self._verify(server_name, route, handshake, connection)
+            peer = await self._verify(
+                await self._claimant(server_name, route, handshake, connection)
+            )
         except NotVerified as failure:
             self.sightings[server_name] = seen.failed(str(failure))
             raise
         self.sightings[server_name] = seen
         return replace(peer, problem=problem)
 
-    async def _verify(
+    async def _claimant(
         self,
         server_name: ServerName,
         route: Route,
         handshake: Handshake,
         connection: PeerConnection,
-    ) -> VerifiedPeer:
+    ) -> Claimant:
         leaf = connection.tls.getPeerCertificate()
         if leaf is None:
             raise NotVerified("the peer showed no certificate", "no_certificate")
-        # The bytes as received, even if they cannot be parsed.
         certificate = crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf)
         known = await self._peers.peer(server_name)
-        now_ts = wall_ts(self._clock)
-        trusted = VerifiedPeer(
-            server_name, "certificate", certificate, None, known, now_ts
-        )
-        pin = await self.pins.find(server_name)
-        if pin == trusted.certificate_sha256:
+        return Claimant(server_name, route, handshake, connection, certificate, known)
+
+    async def _verify(self, claimant: Claimant) -> VerifiedPeer:
+        trusted = self._proven(claimant, "certificate")
+        if await self.pins.find(claimant.server_name) == trusted.certificate_sha256:
             # The operator vouches for it; its names and its issuer do not matter.
             self._observe("certificate", "verified")
             return trusted
@@ -135,17 +112,8 @@ class Verifier:
         reasons: list[VerificationReason] = []
         conflict: str | None = None
         for method in self.methods:
-            document: KeyDocument | None = None
             try:
-                if method == "certificate":
-                    if handshake.problem is not None:
-                        raise NotVerified(  # noqa: TRY301
-                            handshake.problem, "certificate_rejected"
-                        )
-                else:
-                    document = await self._check_key_document(
-                        known, server_name, route, certificate, connection
-                    )
+                document = await self._check(claimant, method)
             except NotVerified as problem:
                 self._observe(method, "failed")
                 problems[method] = f"by {method}: {problem}"
@@ -153,66 +121,37 @@ class Verifier:
                 conflict = conflict or problem.conflict
             else:
                 self._observe(method, "verified")
-                now_ts = wall_ts(self._clock)
-                return VerifiedPeer(
-                    server_name, method, certificate, document, known, now_ts
-                )
-        why = _joined(problems, connection, certificate)
-        raise NotVerified(why, *reasons, conflict=conflict)
+                return self._proven(claimant, method, document)
+        raise NotVerified(_joined(problems, claimant), *reasons, conflict=conflict)
 
-    async def _check_key_document(
+    def _proven(
         self,
-        known: Peer | None,
-        server_name: ServerName,
-        route: Route,
-        certificate: bytes,
-        connection: PeerConnection,
-    ) -> KeyDocument:
-        """Check the key document that the peer serves on this connection."""
-        if known is not None and known.verified_by == "certificate":
-            raise NotVerified(
-                f"{server_name} was verified by its certificate before, so its key "
-                "document alone is no longer enough",
-                "certificate_required",
-            )
-        path, fetched = await self._fetch_document(server_name, route, connection)
-        is_first = path == V1_PATH
-        parse = parse_v1 if is_first else parse_v2
-        # Until it has proven something.
-        self.invalid_documents[server_name] = InvalidDocument(
-            1 if is_first else 2, fetched.body, certificate
+        claimant: Claimant,
+        method: VerificationMethod,
+        document: KeyDocument | None = None,
+    ) -> VerifiedPeer:
+        """The peer, verified now."""
+        return VerifiedPeer(
+            claimant.server_name,
+            method,
+            claimant.certificate,
+            document,
+            claimant.known,
+            wall_ts(self._clock),
         )
-        try:
-            document = parse(fetched.body, server_name)
-        except ProtocolError as problem:
-            raise NotVerified(f"{path}: {problem}", "document_invalid") from None
-        until = document.valid_until_ts
-        if until is not None and until < wall_ts(self._clock):
-            # It may be an old document, with an old certificate.
-            why = f"{path}: the key document expired at {until} ms since 1970"
-            raise NotVerified(why, "document_expired")
-        if not document.names_certificate(certificate):
-            if document.valid_until_ts is None or document.tls_fingerprints:
-                raise NotVerified(
-                    "the key document names another TLS certificate than the one of "
-                    "this connection",
-                    "document_of_other_certificate",
-                )
-            raise NotVerified(
-                f"{V2_PATH} names no TLS certificate: there is no "
-                f"`tls_fingerprints` in it, and no {V1_PATH}",
-                "document_without_certificate",
-            )
-        if known is not None:
-            _check_pins(known, document)
-        if connection.is_closing:
-            raise NotVerified(
-                "the peer ended the connection after its key document, so nothing "
-                "can be sent on the connection that was verified",
-                "closed_after_document",
-            )
-        self.invalid_documents.pop(server_name, None)
-        return document
+
+    async def _check(
+        self, claimant: Claimant, method: VerificationMethod
+    ) -> KeyDocument | None:
+        """Check a peer by one method; returns the document that proves it, if one does.
+
+        Raises `NotVerified`.
+        """
+        if method == "key-document":
+            return await self._by_document.check(claimant)
+        if claimant.handshake.problem is not None:
+            raise NotVerified(claimant.handshake.problem, "certificate_rejected")
+        return None
 
     def forget(self, server_name: ServerName) -> bool:
         """Forget how a server was last seen; returns whether it was."""
@@ -228,74 +167,20 @@ class Verifier:
         """As `record_peer`."""
         await record_peer(self._peers, peer)
 
-    async def _fetch_document(
-        self, server_name: ServerName, route: Route, connection: PeerConnection
-    ) -> tuple[str, Response]:
-        """The version 1 document, or else the version 2 document, and its path."""
-        path = V1_PATH
-        fetched = await self._fetch(path, server_name, route, connection)
-        refusal = read_refusal(server_name, fetched.status, fetched.body)
-        if fetched.status != 200 and refusal.is_unrecognized:
-            path = V2_PATH
-            fetched = await self._fetch(path, server_name, route, connection)
-        if fetched.status != 200:
-            why = f"{path} answers with status {fetched.status}"
-            raise NotVerified(why, "document_not_served")
-        return path, fetched
 
-    async def _fetch(
-        self,
-        path: str,
-        server_name: ServerName,
-        route: Route,
-        connection: PeerConnection,
-    ) -> Response:
-        get = Get(path, route.host_header, _KEY_DOCUMENT_SECONDS, MAX_DOCUMENT_BYTES)
-        exchange = self._exchanges.open("request", "out", "GET")
-        exchange.peer, exchange.server = server_name.name, connection.own_name
-        exchange.address, exchange.via = connection.address, str(route)
-        try:
-            return await connection.fetch(get, exchange, self._clock)
-        except NoAnswer as problem:
-            why = f"{path} gets no answer: {quote(str(problem))}"
-            raise NotVerified(why, "document_no_answer") from None
-
-
-def _joined(
-    problems: dict[VerificationMethod, str], connection: PeerConnection, leaf: bytes
-) -> str:
-    """All problems, with what to do about the certificate whose DER `leaf` is."""
+def _joined(problems: dict[VerificationMethod, str], claimant: Claimant) -> str:
+    """All problems, with what to do about the certificate."""
     if "certificate" in problems:
         # Only here, as most self-signed certificates are proven by a document.
-        problems["certificate"] += advise(_chain(connection, leaf))
+        problems["certificate"] += advise(_chain(claimant))
     return "; ".join(problems.values())
 
 
-def _chain(connection: PeerConnection, leaf: bytes) -> list[bytes]:
+def _chain(claimant: Claimant) -> list[bytes]:
     """The certificates (DER) that the peer sent, its own first; none if it is gone."""
-    handle = connection.tls.getHandle()
+    handle = claimant.connection.tls.getHandle()
     if handle is None:
         return []
     sent = handle.get_peer_cert_chain() or []
     others = [crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in sent[1:]]
-    return [leaf, *others]
-
-
-def _check_pins(known: Peer, document: KeyDocument) -> None:
-    """Raise `NotVerified` for a document that contradicts the pinned keys."""
-    pinned = known.pinned_keys
-    for key_id, served in document.verify_keys.items():
-        if pinned.get(key_id, served) != served:
-            conflict = KeyConflict(
-                known.server_name, pinned[key_id], known.first_verified_ts, served
-            )
-            why = str(conflict)
-            raise NotVerified(why, "key_conflict", conflict=why)
-    if pinned and not any(document.is_signed_by(key) for key in pinned.values()):
-        why = (
-            f"the key document is not signed by a key that is pinned to "
-            f"{known.server_name} ({', '.join(sorted(pinned))}): it is another server, "
-            f"or it lost its keys; `homeserver peers --forget {known.server_name}` "
-            "forgets the pinned keys"
-        )
-        raise NotVerified(why, "pinned_key_missing", conflict=why)
+    return [claimant.certificate, *others]
