@@ -33,7 +33,9 @@ def test_clock_that_is_set_back(tmp_path: Path) -> None:
             alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
             eventually(lambda: not answers)
             clock.write_text("-86400")
-            [state] = alpha.ask("send", receiver.name, "--wait", "1", "--timeout", "30")
+            [state] = alpha.ask(
+                "send", receiver.name, "--wait", "1", "--timeout", "100"
+            )
             assert state["state"] == "delivered"
             assert state["attempts"] == 2
             said = "the clock was set back by 86400"

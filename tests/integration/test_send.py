@@ -105,10 +105,13 @@ def test_not_now(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     """What may be taken later stays queued, until it is tried again."""
     alpha, receiver = pair
     answers.append(503)
-    done = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "2")
+    alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
+    eventually(lambda: failures(alpha) == 1)
+    done = alpha.call("send", receiver.name, "--wait", "1", "--timeout", "0")
     assert done.returncode == 1
-    assert done.stderr.startswith("not delivered yet, it stays queued under ID 1: ")
-    assert "answers 503" in done.stderr
+    _, line = done.stderr.splitlines()
+    assert line.startswith("not delivered yet, it stays queued under ID 1: ")
+    assert "answers 503" in line
     assert alpha.call("peers", "--retry", receiver.name).returncode == 0
     [state] = alpha.ask("send", receiver.name, "--edu", EDU)
     assert state["state"] == "delivered"
@@ -145,6 +148,7 @@ def test_back_off(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     answers += [503, 503]
     first = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "1")
     assert " is in back-off" not in first.stderr
+    eventually(lambda: failures(alpha) == 1)
     second = alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
     told, _ = second.stderr.splitlines()
     assert told.startswith(f"{receiver.name} is in back-off for ")
@@ -156,6 +160,7 @@ def test_back_off(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     assert third.returncode == 1
     assert third.stderr.startswith("not delivered yet, it stays queued under ID 2: ")
     assert " is in back-off" not in third.stderr
+    eventually(lambda: not answers and failures(alpha) == 1)
     [state] = alpha.ask("send", receiver.name, "--wait", "1", "--now")
     assert (state["id"], state["state"]) == (1, "delivered")
     done = alpha.call("send", receiver.name, "--wait", "1")
@@ -201,7 +206,8 @@ def test_wedge(pair: tuple[Endpoint, Receiver], answers: list[int]) -> None:
     """What is never taken is dropped by its ID, and what is behind it goes."""
     alpha, receiver = pair
     answers += [500] * 5
-    alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "1")
+    alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
+    eventually(lambda: failures(alpha) == 1)
     alpha.call("send", receiver.name, "--edu", EDU, "--timeout", "0")
     [peer] = alpha.ask("peers")
     assert (peer["queued"], peer["oldest_id"]) == (2, 1)
@@ -255,6 +261,12 @@ def test_transaction_under_way_is_cut_off(tmp_path: Path) -> None:
             [peer] = alpha.ask("peers")
             assert (peer["dropped"], peer["failures"]) == (2, 0)
             is_over.set()
+
+
+def failures(alpha: Endpoint) -> int:
+    """How many attempts at its one destination have failed in a row."""
+    [peer] = alpha.ask("peers")
+    return int(peer["failures"])
 
 
 def make_old(store: Path) -> None:

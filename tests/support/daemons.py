@@ -13,6 +13,7 @@ from scripts.processes import (
     make_endpoint,
     running_nameserver,
 )
+from tests.support.eventually import eventually
 
 _CONFIGURATION = f"""{AT_HOME}
 [sending]
@@ -43,3 +44,21 @@ def running_alpha(folder: Path) -> Iterator[Endpoint]:
         listening = f"listening: alpha.test on {LOOPBACK}:{endpoint.port}"
         assert first_line(process) == listening
         yield endpoint
+
+
+def send_in_vain(endpoint: Endpoint, destination: str, edu: str) -> str:
+    """Send what fails; what the command says of it after an attempt has ended."""
+    queued = endpoint.call("send", destination, "--edu", edu, "--timeout", "0")
+    assert queued.returncode == 1
+
+    def failing() -> list[str]:
+        return [
+            str(peer["oldest_id"])
+            for peer in endpoint.ask("peers")
+            if peer["server_name"] == destination and peer["last_error"]
+        ]
+
+    [entry] = eventually(failing)
+    done = endpoint.call("send", destination, "--wait", entry, "--timeout", "0")
+    assert done.returncode == 1
+    return done.stderr.splitlines()[-1]
