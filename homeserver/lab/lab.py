@@ -268,5 +268,7 @@ class Lab:
         exchange.server = "" if owner is None else owner.name
         exchange.address = question.address.rpartition(":")[0].strip("[]")
         exchange.began = answered.began
+        if exchange.details is not None:
+            exchange.details.started_ts -= int(answered.seconds * 1000)
         exchange.verdict = answered.describe()
         exchange.close()

@@ -139,14 +139,15 @@ def refusal(query: Query) -> int | None:
     return None
 
 
-def build_response(query: Query, reply: Reply, *, by_tcp: bool) -> bytes:
-    """The bytes of an answer."""
+def build_response(query: Query, reply: Reply, *, by_tcp: bool) -> tuple[bytes, Reply]:
+    """The bytes of an answer, and what they say: one that is too long is truncated."""
     limit = 0xFFFF if by_tcp else _udp_limit(query)
     if not reply.is_truncated:
         whole = _encode(query, reply)
         if len(whole) <= limit:
-            return whole
-    return _encode(query, Reply(code=reply.code, is_truncated=True))
+            return whole, reply
+    truncated = Reply(code=reply.code, is_truncated=True)
+    return _encode(query, truncated), truncated
 
 
 def _udp_limit(query: Query) -> int:

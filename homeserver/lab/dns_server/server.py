@@ -55,7 +55,7 @@ class Answered(Struct, frozen=True):
 
     question: Question
     reply: Reply | None
-    """None for silence."""
+    """As it was sent; None if nothing was."""
 
     began: float
     """When the question came, in seconds of the reactor's clock."""
@@ -151,11 +151,11 @@ class DnsServer:
         self,
         data: bytes,
         address: str,
-        send: Callable[[bytes], object],
+        send: Callable[[bytes], bool],
         *,
         by_tcp: bool,
     ) -> None:
-        """Answer a message that came from `address`."""
+        """Answer a message that came from `address`; `send` says whether it can."""
         query = parse_query(data)
         if query is None or self._waiting >= _MAX_WAITING:
             return
@@ -172,7 +172,7 @@ class DnsServer:
         self,
         query: Query,
         question: Question,
-        send: Callable[[bytes], object],
+        send: Callable[[bytes], bool],
         began: float,
     ) -> None:
         self._waiting += 1
@@ -191,12 +191,14 @@ class DnsServer:
         self,
         query: Query,
         reply: Reply | None,
-        send: Callable[[bytes], object],
+        send: Callable[[bytes], bool],
         question: Question,
         began: float,
     ) -> None:
         if reply is not None:
-            send(build_response(query, reply, by_tcp=question.by_tcp))
+            data, reply = build_response(query, reply, by_tcp=question.by_tcp)
+            if not send(data):
+                reply = None
         seconds = self.reactor.seconds() - began
         self._observe(Answered(question, reply, began, seconds))
 
@@ -210,9 +212,11 @@ class _Datagrams(DatagramProtocol):
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
         """As `DatagramProtocol`."""
 
-        def send(answer: bytes) -> None:
-            if self.transport is not None:  # it has not been stopped meanwhile
-                self.transport.write(answer, addr)
+        def send(answer: bytes) -> bool:
+            if self.transport is None:  # it has been stopped meanwhile
+                return False
+            self.transport.write(answer, addr)
+            return True
 
         address = str(SocketAddress(addr[0], addr[1]))
         self._server.receive(datagram, address, send, by_tcp=False)
@@ -269,6 +273,8 @@ class _Stream(Int16StringReceiver):
     def _tcp(self) -> ITCPTransport:
         return cast("ITCPTransport", self.transport)
 
-    def _send(self, answer: bytes) -> None:
-        if self in self._server.connections:
-            self.sendString(answer)
+    def _send(self, answer: bytes) -> bool:
+        if self not in self._server.connections:  # the client has gone
+            return False
+        self.sendString(answer)
+        return True

@@ -5,6 +5,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Callable
 
 import pytest
 from twisted.internet.address import IPv4Address
@@ -14,12 +15,18 @@ from twisted.internet.testing import StringTransport
 from twisted.names import client, dns
 
 from homeserver.lab.dns_server import server as server_module
+from homeserver.lab.dns_server.records import Record
 from homeserver.lab.dns_server.server import DnsServer, Responder
 from homeserver.lab.dns_server.zone import Question, Reply, Zone
 from tests.support.eventually import HANGING_SECONDS
 from tests.support.lab_name_server import RECORDS, Lab, parse, query, start
 from tests.support.logged_errors import LoggedErrors
 from tests.support.waiting import pause, reactor, wait, wait_for_thread
+
+MANY = [
+    Record("a.lab.test", "A", f"192.0.2.{number}").header(b"a.lab.test")
+    for number in range(99)
+]
 
 TYPES = [
     ("lookupAddress", "a.lab.test", "A"),
@@ -87,7 +94,7 @@ def test_replies_get_no_reply(lab: Lab) -> None:
     """Two name servers do not answer one another for ever."""
     sent: list[bytes] = []
     for data in [query("a.lab.test", dns.A, flags=0x8000), b"\1\2\3"]:
-        lab.server.receive(data, "c:1", sent.append, by_tcp=True)
+        lab.server.receive(data, "c:1", keep(sent), by_tcp=True)
     assert (sent, lab.answered) == ([], [])
 
 
@@ -133,11 +140,39 @@ def test_a_wrapped_zone_answers_with_faults(
         wait(lab.server.stop())
 
 
+def keep(sent: list[bytes]) -> Callable[[bytes], bool]:
+    """A client that takes what is sent."""
+
+    def send(answer: bytes) -> bool:
+        sent.append(answer)
+        return True
+
+    return send
+
+
+def test_an_answer_is_reported_as_it_was_sent() -> None:
+    """One that is too long for UDP is truncated, and has no records."""
+    wrapping = start(lambda _: Reply(MANY))
+    asked = query("a.lab.test", dns.A)
+    assert parse(wrapping.exchange(asked)).trunc
+    assert [each.describe() for each in wrapping.answered] == ["truncated"]
+    wait(wrapping.server.stop())
+
+
+def test_a_client_that_is_gone_is_reported() -> None:
+    """What is sent to nothing is no answer."""
+    lab = start(lambda _: Reply())
+    question = query("a.lab.test", dns.A)
+    lab.server.receive(question, "c:1", lambda _: False, by_tcp=True)
+    assert [each.describe() for each in lab.answered] == ["no answer"]
+    wait(lab.server.stop())
+
+
 def test_silence_is_reported() -> None:
     """A question without an answer is in the record, with no reply."""
     lab = start(lambda _: None)
     sent: list[bytes] = []
-    lab.server.receive(query("a.lab.test", dns.A), "c:1", sent.append, by_tcp=False)
+    lab.server.receive(query("a.lab.test", dns.A), "c:1", keep(sent), by_tcp=False)
     assert [answered.reply for answered in lab.answered] == [None]
     assert sent == []
     wait(lab.server.stop())
@@ -170,11 +205,11 @@ def test_delayed_answers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = start(delay)
     sent: list[bytes] = []
     for _ in range(5):
-        lab.server.receive(query("a.test", dns.A), "c:1", sent.append, by_tcp=False)
+        lab.server.receive(query("a.test", dns.A), "c:1", keep(sent), by_tcp=False)
     assert len(delayed) == 3
     for each in delayed:
         each.callback(Reply())
-    lab.server.receive(query("a.test", dns.A), "c:1", sent.append, by_tcp=False)
+    lab.server.receive(query("a.test", dns.A), "c:1", keep(sent), by_tcp=False)
     delayed[-1].callback(Reply())
     assert len(sent) == 4
     wait(lab.server.stop())
