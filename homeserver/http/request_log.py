@@ -63,9 +63,10 @@ class RequestLog:
 
     def enter(self, exchange: Exchange) -> None:
         """Write the line of a request that is answered now, and hand it over."""
-        self.exchanges.close(exchange)
+        self.exchanges.end(exchange)
         if exchange.status is not None and exchange.status >= 400:
-            self._refused(exchange)
+            self._refused(exchange)  # before it is in a record, with its reason
+        self.exchanges.hand_over(exchange)
         level = LogLevel.info
         if exchange.route in _ROUTINE:
             level = LogLevel.debug

@@ -215,7 +215,7 @@ class Metrics:
         requests, seconds = known
         requests.inc()
         seconds.observe(exchange.seconds)
-        if exchange.reason is not None and not exchange.is_proven:
+        if exchange.reason in FAILURES and not exchange.is_proven:
             self._authentication_failures.labels(exchange.reason).inc()
 
     def _count_attempt(self, exchange: Exchange) -> None:

@@ -274,6 +274,20 @@ def test_client_that_is_gone(log: Sequence[LogEvent]) -> None:
     assert "200 in 0.0 s (client disconnected)" in str(formatEvent(log[0]))
 
 
+def test_reason_of_a_refusal() -> None:
+    """A record has an error once its reason is known, and metrics as well."""
+    seen: list[tuple[str, str | None]] = []
+    clock = Clock()
+    exchanges = Exchanges(clock, lambda each: seen.append(("metrics", each.reason)))
+    exchanges.record = lambda each: seen.append(("record", each.reason))
+
+    def refused(exchange: Exchange) -> None:
+        exchange.reason = "unknown_path"
+
+    ask(site(Router([]), exchanges=exchanges, refused=refused), "GET", "/")
+    assert seen == [("metrics", "unknown_path"), ("record", "unknown_path")]
+
+
 async def tell(_: Request) -> Reply:
     """Answer with nothing."""
     return json_reply({})

@@ -61,6 +61,7 @@ def test_an_origin_that_is_not_proven() -> None:
     metrics.observe(
         Exchange(listener="federation", method="PUT", reason="bad_signature")
     )
+    metrics.observe(Exchange(listener="federation", method="GET", reason="rule"))
     assert values(metrics, "homeserver_authentication_failures_total") == {
         'reason="bad_signature"': 1.0
     }
