@@ -101,6 +101,10 @@ class Inside:
         """As a transport."""
         self.producer = None
 
+    def pauseProducing(self) -> None:
+        """As a transport: read nothing."""
+        self.done.append("pause")
+
     def loseConnection(self) -> None:
         """As a transport."""
         self.done.append("lose")
@@ -159,10 +163,10 @@ def test_a_slow_transport_pauses_who_writes() -> None:
     slow.registerProducer(writer, streaming=True)
     slow.write(b"x" * 200_000)
     assert writer.told == ["pause"]
-    slow.pauseProducing()
+    inside.producer.pauseProducing()
     clock.pump([0.05] * 10)
     assert len(inside.sent) == 50_000
-    slow.resumeProducing()
+    inside.producer.resumeProducing()
     clock.pump([0.05] * 10)
     assert len(inside.sent) == 200_000
     assert writer.told == ["pause", "resume"]
@@ -170,6 +174,16 @@ def test_a_slow_transport_pauses_who_writes() -> None:
     slow.abortConnection()
     assert inside.done == ["abort"]
     assert clock.getDelayedCalls() == []
+
+
+def test_a_slow_transport_that_is_not_read_from() -> None:
+    """It goes on sending: only the connection below is told not to read."""
+    inside, clock = Inside(), Clock()
+    slow = SlowTransport(inside, 100, clock)
+    slow.pauseProducing()
+    slow.write(b"x" * 10)
+    clock.pump([0.05] * 2)
+    assert (inside.done, inside.sent) == (["pause"], b"x" * 10)
 
 
 def delayed() -> tuple[Front, Inside]:

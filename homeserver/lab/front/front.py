@@ -144,7 +144,7 @@ class Front(Protocol):
         if self._exchange is not None:
             self._exchange.close()
         if self._slow is not None:
-            self._slow.stopProducing()
+            self._slow.stop()
         if self._inside is not None:
             if self._cut is not None and self._cut.is_over:
                 fault = "close-after" if self._cut.closes else "stall"

@@ -58,7 +58,6 @@ class CutTransport(_Wrapped):
                 self._inside.loseConnection()
 
 
-@implementer(IPushProducer)
 class SlowTransport(_Wrapped):
     """Sends so many bytes in a second."""
 
@@ -74,7 +73,7 @@ class SlowTransport(_Wrapped):
         self._is_pausing = self._is_held = False
         self._last: Callable[[], object] | None = None
         # A client that does not read holds what waits here.
-        inside.registerProducer(self, True)  # noqa: FBT003
+        inside.registerProducer(_Source(self), True)  # noqa: FBT003
 
     def write(self, data: bytes) -> None:
         """As `ITransport`."""
@@ -103,20 +102,17 @@ class SlowTransport(_Wrapped):
 
     def abortConnection(self) -> None:
         """As `ITCPTransport`."""
-        self.stopProducing()
+        self.stop()
         self._inside.abortConnection()
 
-    def pauseProducing(self) -> None:
-        """As `IPushProducer`: the client does not read."""
-        self._is_held = True
+    def hold(self, *, is_held: bool) -> None:
+        """Send nothing for a while, or go on: the client does not read, or does."""
+        self._is_held = is_held
+        if not is_held:
+            self._send()
 
-    def resumeProducing(self) -> None:
-        """As `IPushProducer`."""
-        self._is_held = False
-        self._send()
-
-    def stopProducing(self) -> None:
-        """As `IPushProducer`: send nothing more."""
+    def stop(self) -> None:
+        """Send nothing more."""
         self._waiting.clear()
         if self._next is not None and self._next.active():
             self._next.cancel()
@@ -145,3 +141,26 @@ class SlowTransport(_Wrapped):
     def _go_on(self) -> None:
         self._next = None
         self._send()
+
+
+@implementer(IPushProducer)
+class _Source:
+    """What writes to the connection below a slow transport.
+
+    It is no transport: one is told by the same methods when to read.
+    """
+
+    def __init__(self, slow: SlowTransport) -> None:
+        self._slow = slow
+
+    def pauseProducing(self) -> None:
+        """As `IPushProducer`: the client does not read."""
+        self._slow.hold(is_held=True)
+
+    def resumeProducing(self) -> None:
+        """As `IPushProducer`."""
+        self._slow.hold(is_held=False)
+
+    def stopProducing(self) -> None:
+        """As `IPushProducer`."""
+        self._slow.stop()
