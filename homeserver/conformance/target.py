@@ -27,7 +27,8 @@ from homeserver.lab.record.entry import Entry
 from homeserver.lab.spoil.request_body import RequestBody
 from homeserver.lab.spoil.spoils import spoil
 from homeserver.lab.spoil.transmission import outgoing_of
-from homeserver.net.exchange import Exchange, Message
+from homeserver.net.exchange import Exchange
+from homeserver.net.http_message import Message
 from homeserver.net.wall_clock import wall_ts
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.discovery import Route

@@ -10,6 +10,7 @@ Specification: RFC 9112, section 9.6.
 
 from typing import cast
 
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import IConsumer, IDelayedCall, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
@@ -29,6 +30,10 @@ _LINGERING_SECONDS = 2.0
 # Bytes that a peer may send meanwhile: a large body, which some clients send completely
 # before they read. To discard it costs five milliseconds.
 _MAX_DROPPED = 2**24
+
+
+class EndedByRule(ConnectionClosed):
+    """A rule of the operator's has ended the connection; `str()` says which."""
 
 
 class EndingTls(TlsConnection):

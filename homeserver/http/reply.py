@@ -33,6 +33,10 @@ class Reply(Struct, frozen=True):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+NO_REPLY = Reply(b"", 0)
+"""Stands for a reply where nothing is sent."""
+
+
 def json_reply(value: Json, status: int = 200) -> Reply:
     """A JSON object as a reply."""
     return Reply(encode(value), status)

@@ -31,6 +31,12 @@ class Request(http.Request):
     is_refused = False
     """Whether it was answered before its body was read."""
 
+    is_answered = False
+    """Whether its response is written, or being written."""
+
+    start_line: bytes = b""
+    """The first line as it came; empty unless it is recorded."""
+
     @cached_property
     def x_matrix(self) -> XMatrixHeaders:
         """The `Authorization` headers, parsed once."""

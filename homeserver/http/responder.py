@@ -2,7 +2,8 @@
 
 Rules: what is raised becomes a response here and nowhere else: a peer's fault with its
 reason, an unavailable store as 503, everything else as a 500 without a reason. The
-exchange of a request is closed here, whether or not the client still waits.
+exchange of a request without a response is closed here, that of another one by its
+connection, once the response has left.
 
 Specification: Server-server API, "API standards".
 """
@@ -13,8 +14,14 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from homeserver.http.details import take_response
-from homeserver.http.reply import SERVER, Reply, error_reply, internal_error, refusal
+from homeserver.http.reply import (
+    NO_REPLY,
+    SERVER,
+    Reply,
+    error_reply,
+    internal_error,
+    refusal,
+)
 from homeserver.http.request import Request
 from homeserver.http.router import Answer
 from homeserver.net.exchange import Exchange
@@ -69,9 +76,12 @@ def _error(exchange: Exchange, problem: Exception) -> Reply:
 def _end(request: Request, exchange: Exchange, reply: Reply) -> None:
     if request.is_refused:
         return  # it was answered, to make room, while its answer was being made
-    take_response(exchange, reply)
-    exchange.close(reply.status)
-    if not exchange.is_gone:
+    if reply is NO_REPLY:
+        exchange.close()
+    elif exchange.is_gone:
+        exchange.close(reply.status)
+    else:
+        request.is_answered = True
         _write(request, reply)
 
 

@@ -20,7 +20,8 @@ from twisted.web.http import Request as HttpRequest
 
 from homeserver.http.bounded_request import BoundedRequest, SiteLimits
 from homeserver.http.closing import ClosingChannel
-from homeserver.http.details import take_response
+from homeserver.http.details import take_request
+from homeserver.http.leaving import LeavingResponses
 from homeserver.http.reply import SERVER, Reply, refusal
 from homeserver.http.request_log import RequestLog
 from homeserver.http.router import Router
@@ -49,6 +50,7 @@ class _Channel(ClosingChannel):
         # Twisted asks for both with each request, and the system for ours.
         self._peer, self._host = self.transport.getPeer(), self.transport.getHost()
         super().connectionMade()
+        self._leaving = LeavingResponses(self.transport)
         self._waiting_since = self._connected = self.site.reactor.seconds()
         self.site.add(self)
 
@@ -79,6 +81,7 @@ class _Channel(ClosingChannel):
         """Called by Twisted: the response is complete."""
         self._waiting_since = self.site.reactor.seconds()
         self._is_arriving = False
+        self._leaving.close(cast("BoundedRequest", request).exchange, request.code)
         super().requestDone(request)
 
     def end_when_answered(self) -> None:
@@ -115,6 +118,7 @@ class _Channel(ClosingChannel):
         """The exchange of a request on this connection."""
         exchange = self.site.request_log.open(method, target, self.getPeer().host)
         exchange.port, exchange.connected = self.getHost().port, self._connected
+        self._leaving.copy(exchange)
         return exchange
 
     def begin(self, exchange: Exchange) -> None:
@@ -125,11 +129,11 @@ class _Channel(ClosingChannel):
         """Send an error as the last response, unless the connection is closing."""
         if not self.is_closing:
             self.end(_raw(reply))
-            take_response(exchange, reply)
-            exchange.close(reply.status)
+            self._leaving.close(exchange, reply.status)
 
     def allHeadersReceived(self) -> None:
         """Called by Twisted: the head of a request is complete."""
+        self._keep()
         headers = self.requests[-1].requestHeaders
         hosts = headers.getRawHeaders(b"Host", [])
         try:
@@ -154,9 +158,7 @@ class _Channel(ClosingChannel):
 
     def headerReceived(self, line: bytes) -> bool:
         """Called by Twisted: one header; returns whether it is valid."""
-        if self.site.request_log.is_recorded:
-            request = cast("BoundedRequest", self.requests[-1])
-            request.header_lines = [*request.header_lines, line]
+        self._keep(line)
         if _IDENTITY.match(line):
             self.refuse_malformed()
             return False
@@ -165,6 +167,14 @@ class _Channel(ClosingChannel):
         except ValueError:  # a Content-Length of more digits than Python reads
             self.refuse_malformed()
             return False
+
+    def _keep(self, *lines: bytes) -> None:
+        """Keep lines of the arriving request, if it is recorded."""
+        if self.site.request_log.is_recorded:
+            request = cast("BoundedRequest", self.requests[-1])
+            first = b" ".join((*self.first_line, self.http_version))
+            request.start_line = request.start_line or first
+            request.header_lines = [*request.header_lines, *lines]
 
     def timeoutConnection(self) -> None:
         """Close after the time limit; a request that has begun gets a 408."""
@@ -182,11 +192,15 @@ class _Channel(ClosingChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Called by Twisted: the connection is closed."""
+        answered = [each.exchange for each in self.requests if each.is_answered]
         super().connectionLost(reason)
+        self._leaving.end(reason, answered)
         self.site.forget(self)
 
     def _refuse(self, problem: ProtocolError) -> None:
         exchange = self.open_exchange(*self.first_line)
+        if exchange.details is not None and self.requests:
+            take_request(exchange.details, cast("BoundedRequest", self.requests[-1]))
         self.end_with(refusal(exchange, problem), exchange)
 
     def refuse_malformed(self) -> None:

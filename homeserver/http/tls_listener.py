@@ -42,7 +42,7 @@ class Ending(Protocol):
         ...
 
 
-class _Transport(EndingTls):
+class AcceptedTls(EndingTls):
     """TLS that reports the result of its handshake."""
 
     factory: "BoundedTls"
@@ -95,7 +95,7 @@ class BoundedTls(LaterTls):
     """TLS for a limited number of connections, in all and of one client."""
 
     noisy = False
-    protocol = _Transport
+    protocol = AcceptedTls
 
     _log = Logger()
 
@@ -117,7 +117,7 @@ class BoundedTls(LaterTls):
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IPv4Address | IPv6Address
-    ) -> TLSMemoryBIOProtocol | None:
+    ) -> AcceptedTls | None:
         """Called by Twisted: a new connection; None closes it at once."""
         if not self._connections.admit(addr.host):
             exchange = self._exchanges.open("connection", "in")
@@ -125,7 +125,7 @@ class BoundedTls(LaterTls):
             exchange.reason = "too_many_connections"
             exchange.close()
             return None
-        return super().buildProtocol(addr)
+        return cast("AcceptedTls", super().buildProtocol(addr))
 
     def open_exchange(self) -> Exchange:
         """The exchange of a handshake that begins now."""
@@ -136,7 +136,7 @@ class BoundedTls(LaterTls):
         for connection in list(self.protocols):
             cast("Ending", connection.wrappedProtocol).end_when_answered()
 
-    def end_handshake(self, connection: _Transport, failure: Failure | None) -> None:
+    def end_handshake(self, connection: AcceptedTls, failure: Failure | None) -> None:
         """Close the exchange of a handshake, and log a failure.
 
         A client that connects and sends nothing only probes the port.

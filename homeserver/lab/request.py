@@ -116,12 +116,10 @@ async def _send_once(
 ) -> RequestView:
     async def call() -> RequestView:
         response, _ = await transmit(draft, destination, means, exchange)
-        details = exchange.details
-        headers = text_of(response.headers) if not details else details.response.headers
         return RequestView(
             exchange=None,
             status=response.status,
-            headers=list(headers),
+            headers=text_of(response.headers),
             content=_content(response.body),
         )
 
@@ -137,6 +135,10 @@ async def _send_once(
         exchange.reason, exchange.error = "no_answer", describe(problem)
     finally:
         exchange.close(exchange.status)
+    details = exchange.details
+    if view.status is not None and details is not None and details.response is not None:
+        headers = list(details.response.headers)  # as they came
+        view = msgspec.structs.replace(view, headers=headers)
     return msgspec.structs.replace(
         view,
         seconds=exchange.seconds,

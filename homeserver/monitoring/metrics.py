@@ -57,7 +57,7 @@ class Metrics:
         by_route = {**listener, "method": (), "route": ()}
         self._requests = new.counter(
             "homeserver_http_requests_total",
-            "Requests answered.",
+            "Requests that have ended; `status` is `none` without a response.",
             {**by_route, "status": ()},
         )
         self._request_seconds = new.histogram(
@@ -209,7 +209,7 @@ class Metrics:
         known = self._known_requests.get(key)
         if known is None:
             known = self._known_requests[key] = (
-                self._requests.labels(*key),
+                self._requests.labels(*key[:3], exchange.status or "none"),
                 self._request_seconds.labels(*key[:3]),
             )
         requests, seconds = known

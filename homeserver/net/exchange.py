@@ -7,12 +7,12 @@ contain secrets. What only a record shows is in `details`, and is not taken with
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from typing import Literal
 
 from msgspec import Struct, field
 from twisted.internet.interfaces import IReactorTime
 
+from homeserver.net.http_message import Message, read_message
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.remarks import Remark
 
@@ -23,9 +23,6 @@ Direction = Literal["in", "out"]
 
 NO_ROUTE = "other"
 """The route of a request whose path is unknown."""
-
-# Of a body in a record. The largest transaction is larger; its digest is of all of it.
-MAX_RECORDED_BYTES = 2**20
 
 
 class TlsFacts(Struct, frozen=True):
@@ -39,26 +36,6 @@ class TlsFacts(Struct, frozen=True):
     alpn: str | None
     certificate: bytes | None
     """The DER of the certificate that the other side presented; None without one."""
-
-
-class Message(Struct, frozen=True):
-    """The headers and the body of a request or a response."""
-
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes = b""
-    """The first `MAX_RECORDED_BYTES` of it."""
-
-    length: int = 0
-    """Of the whole body, in bytes."""
-
-    sha256: str = ""
-    """Of the whole body, in hexadecimal; empty without a body."""
-
-    @classmethod
-    def of(cls, headers: Sequence[tuple[str, str]], body: bytes = b"") -> "Message":
-        """A message with a whole body."""
-        digest = sha256(body).hexdigest() if body else ""
-        return cls(headers, body[:MAX_RECORDED_BYTES], len(body), digest)
 
 
 class Details(Struct):
@@ -79,7 +56,31 @@ class Details(Struct):
     """Of a request: its path with the query, as on the wire."""
 
     request: Message = Message()
-    response: Message = Message()
+    response: Message | None = None
+    """What was on the wire of it; None if that has not even a whole head."""
+
+    sent: bytearray = field(default_factory=bytearray)
+    """A copy of what we sent: of a request that goes out, or of our response."""
+
+    received: bytearray = field(default_factory=bytearray)
+    """A copy of what came as the response to a request that goes out."""
+
+    def read_copies(self, exchange: "Exchange") -> None:
+        """Replace the copies with the messages that they are."""
+        if exchange.direction == "out":
+            self._read_request(exchange)
+        answer = self.sent if exchange.direction == "in" else self.received
+        response = read_message(bytes(answer), exchange.method)
+        if response is not None and response.status is not None:
+            self.response, exchange.status = response, response.status
+        self.sent, self.received = bytearray(), bytearray()
+
+    def _read_request(self, exchange: "Exchange") -> None:
+        request = read_message(bytes(self.sent))
+        if request is not None:
+            self.request = request
+            exchange.method, self.target, _ = request.start_line.split(" ", 2)
+            exchange.path = self.target.partition("?")[0]
 
 
 class Exchange(Struct):
@@ -164,7 +165,7 @@ class Exchange(Struct):
     """What the other server has to change."""
 
     is_gone: bool = False
-    """Whether the client disconnected before the response."""
+    """Whether the client disconnected before the end of the response."""
 
     is_by_rule: bool = False
     """Whether the operator's rules made the error, and not the request."""
@@ -199,9 +200,10 @@ class Exchange(Struct):
         gone = " (client disconnected)" if self.is_gone else ""
         code = "" if self.errcode is None else f": {self.errcode}"
         why = "" if self.error is None else f"{code}: {self.error}"
+        status = "no response" if self.status is None else self.status
         return (
             f"{self.listener}: {self.method} {self.path}{who} at {self.address}: "
-            f"{self.status} in {seconds} s{gone}{verdict}{why}"
+            f"{status} in {seconds} s{gone}{verdict}{why}"
         )
 
     def members(self) -> dict[str, object]:

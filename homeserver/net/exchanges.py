@@ -64,9 +64,14 @@ class Exchanges:
         self.hand_over(exchange)
 
     def end(self, exchange: Exchange) -> None:
-        """Stop the time of an exchange, which is handed over later."""
+        """Stop the time of an exchange, which is handed over later.
+
+        What was on the wire of it is in its details from then on.
+        """
         # Never negative, even if the clock was set back.
         exchange.seconds = max(0.0, self.clock.seconds() - exchange.began)
+        if exchange.details is not None:
+            exchange.details.read_copies(exchange)
         self._find_route(exchange)  # where the path was not known before
 
     def _find_route(self, exchange: Exchange) -> None:

@@ -6,6 +6,7 @@ was renamed.
 """
 
 import re
+from collections.abc import Callable, Iterable
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -19,7 +20,10 @@ from twisted.web import _newclient
 from twisted.web.http import HTTPChannel, HTTPFactory
 from twisted.web.iweb import IResponse
 
+from homeserver.net.exchange import Details
 from homeserver.net.handled import release
+
+_RECORD_BYTES = 2**14  # of one record of TLS: RFC 8446, section 5.1
 
 ClientRequest = _newclient.Request
 """A request for `ClientProtocol`."""
@@ -45,17 +49,34 @@ class ClientProtocol(_newclient.HTTP11ClientProtocol):
     def __init__(self, *arguments: Any) -> None:
         """As `HTTP11ClientProtocol`."""
         super().__init__(*arguments)
-        self.received: list[tuple[str, str]] | None = None
-        """Where the headers of the next response go, as they come; None for nowhere."""
+        self._received: bytearray | None = None
 
-    def request(self, request: ClientRequest) -> Deferred[IResponse]:
-        """Send a request; its response, once its head has come."""
+    def request(
+        self, request: ClientRequest, details: Details | None = None
+    ) -> Deferred[IResponse]:
+        """Send a request; its response, once its head has come.
+
+        The bytes of both are copied into `details`, as they go and come.
+        """
+        if is_idle(self):
+            self._received = None if details is None else details.received
+        if details is not None:
+            write, sent = request.writeTo, details.sent
+            request.writeTo = lambda transport: write(  # type: ignore[method-assign]
+                _Copying(transport, sent)
+            )
         had = self._parser
         asked: Deferred[IResponse] = super().request(request)
         parser: Any = self._parser
         if parser not in {None, had}:
-            parser.__class__, parser.kept = _Parser, self.received
+            parser.__class__ = _Parser
         return asked
+
+    def dataReceived(self, data: bytes) -> None:
+        """Called by Twisted: some bytes of a response."""
+        if self._received is not None:
+            self._received += data
+        super().dataReceived(data)
 
 
 class _Parser(_newclient.HTTPClientParser):
@@ -64,9 +85,6 @@ class _Parser(_newclient.HTTPClientParser):
     Twisted takes any number for a status, as `-1`, and raises whatever its parsing of
     another line has led to.
     """
-
-    kept: list[tuple[str, str]] | None
-    """Where the headers go; None for nowhere."""
 
     def lineReceived(self, line: bytes) -> None:
         """Called by Twisted for a line of the head."""
@@ -80,15 +98,7 @@ class _Parser(_newclient.HTTPClientParser):
         """Called by Twisted for the first line."""
         if _STATUS_LINE.fullmatch(status) is None:
             raise ParseError("not a status line", status)
-        if self.kept is not None:
-            self.kept.clear()  # what is there came with an interim response
         super().statusReceived(status)
-
-    def headerReceived(self, name: bytes, value: bytes) -> None:
-        """Called by Twisted for a header."""
-        if self.kept is not None:
-            self.kept.append((name.decode("latin-1"), value.decode("latin-1")))
-        super().headerReceived(name, value)
 
     def allHeadersReceived(self) -> None:
         """Called by Twisted at the end of the head."""
@@ -101,6 +111,26 @@ class _Parser(_newclient.HTTPClientParser):
                 for value in self.connHeaders.getRawHeaders(name, [])
             ]
             raise ParseError("no length", b"; ".join(headers)) from None
+
+
+class _Copying:
+    """A transport whose bytes are copied."""
+
+    def __init__(self, transport: Any, copy: bytearray) -> None:
+        self._transport = transport
+        self._copy = copy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """As `ITransport`."""
+        self._copy += data
+        self._transport.write(data)
+
+    def writeSequence(self, lines: Iterable[bytes]) -> None:
+        """As `ITransport`."""
+        self.write(b"".join(lines))
 
 
 def is_idle(protocol: object) -> bool:
@@ -158,6 +188,19 @@ class ServerChannel(HTTPChannel):
         self.let_continue()
 
 
+def when_sent(transport: Any, call: Callable[[], object]) -> None:
+    """Call once a transport has passed on all that was written to it.
+
+    It is not called if the connection ends before. A transport without a method of this
+    name has passed it on to the system.
+    """
+    wait = getattr(transport, "when_sent", None)
+    if wait is None:
+        call()
+    else:
+        wait(call)
+
+
 class LaterTls(TLSMemoryBIOFactory):
     """TLS whose connections of OpenSSL are made when they are needed.
 
@@ -176,6 +219,28 @@ class TlsConnection(BufferingTLSTransport):
 
     _make: "partial[Connection] | None" = None
     """It holds this connection, until it was called."""
+
+    copy: bytearray | None = None
+    """Where what has left is copied to, before it is encrypted; None for nowhere."""
+
+    def _write(self, data: bytes) -> None:
+        if self.copy is None or self._lostTLSConnection:
+            super()._write(data)
+            return
+        # A record of TLS that is cut off says nothing to the other side.
+        for start in range(0, len(data), _RECORD_BYTES):
+            piece = data[start : start + _RECORD_BYTES]
+            super()._write(piece)
+            when_sent(self.transport, partial(self._keep, piece))
+
+    def _keep(self, piece: bytes) -> None:
+        if self.copy is not None:
+            self.copy += piece
+
+    def when_sent(self, call: Callable[[], object]) -> None:
+        """Call once all that was written has left; never if the connection ends."""
+        self._aggregator.flush()
+        when_sent(self.transport, call)
 
     def makeConnection(self, transport: ITransport) -> None:
         """Called by Twisted: the connection is open."""
@@ -225,6 +290,10 @@ class TlsConnection(BufferingTLSTransport):
             self._make, self._lostTLSConnection = None, True
         super().connectionLost(reason)
         self._producer = None  # it holds this connection, as this one holds it
+
+    def fail(self, reason: Failure) -> None:
+        """Let the connection end for a reason, whatever TLS itself says of it."""
+        self._reason = reason
 
     def failure(self, reason: Failure = connectionDone) -> Failure:
         """Why the handshake failed; `reason` if TLS has no reason of its own."""

@@ -24,12 +24,12 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.net.exchange import Exchange, Message
+from homeserver.net.exchange import Exchange
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.twisted_private import ClientRequest
 from homeserver.outbound.discovery.resolver import Resolver
 from homeserver.outbound.transport.budget import OverBudget
-from homeserver.outbound.transport.connection import USER_AGENT, text_of
+from homeserver.outbound.transport.connection import USER_AGENT
 from homeserver.outbound.transport.connector import (
     Connector,
     Unreachable,
@@ -161,12 +161,9 @@ class FederationAgent:
             connection = await self._record(protocol, connection)
         connected(connection)
         outgoing = self._depart(outgoing, exchange)
-        _note(exchange, connection, protocol, outgoing)
-        protocol.received = None if exchange.details is None else []
-        response = await protocol.request(outgoing.build())
+        _note(exchange, connection, protocol)
+        response = await protocol.request(outgoing.build(), exchange.details)
         exchange.mark("response")
-        if exchange.details is not None:
-            exchange.details.response = Message.of(protocol.received or ())
         return response, connection
 
     def asking_for(self, sni: str) -> "FederationAgent":
@@ -232,7 +229,6 @@ def _note(
     exchange: Exchange,
     connection: VerifiedConnection,
     protocol: HttpConnection,
-    outgoing: OutgoingRequest,
 ) -> None:
     """Write the connection of a request into its exchange."""
     exchange.mark("connection")
@@ -243,13 +239,7 @@ def _note(
         text = f"{problem}; servers that know no key documents do not reach it"
         exchange.remarks = [Remark("certificate", text)]
     if exchange.details is not None:
-        body = outgoing.body if isinstance(outgoing.body, bytes) else b""
         exchange.details.tls = facts_of(protocol.transport)
-        exchange.details.target = outgoing.target.decode("latin-1")
-        headers = text_of(outgoing.headers)
-        if isinstance(outgoing.body, bytes):
-            headers.insert(0, ("Content-Length", str(len(body))))
-        exchange.details.request = Message.of(headers, body)
 
 
 def _unverified(connection: VerifiedConnection, problem: NotVerified) -> Unreachable:

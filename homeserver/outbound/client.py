@@ -17,7 +17,7 @@ from twisted.web.http_headers import Headers
 
 from homeserver.identity.identity import Identity
 from homeserver.net.cause import OURSELVES, Cause
-from homeserver.net.exchange import Exchange, Message
+from homeserver.net.exchange import Exchange
 from homeserver.net.exchanges import Exchanges
 from homeserver.net.time_limit import within
 from homeserver.net.wall_clock import wall_seconds
@@ -276,9 +276,6 @@ class FederationClient:
         data = await read_body(response, limits.reply_bytes)
         exchange.mark("body")
         exchange.status = response.code
-        if exchange.details is not None:
-            headers = exchange.details.response.headers
-            exchange.details.response = Message.of(headers, data)
         return Response(response.code, response.headers, data), connection
 
 

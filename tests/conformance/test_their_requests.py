@@ -7,7 +7,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from homeserver.conformance.their_requests import content_of, is_signed, problem_in
-from homeserver.net.exchange import Details, Exchange, Message
+from homeserver.net.exchange import Details, Exchange
+from homeserver.net.http_message import Message
 from homeserver.protocol.canonical_json import Json, encode
 from homeserver.protocol.identifiers import ServerName
 from homeserver.protocol.xmatrix import Authorization, FederationRequest

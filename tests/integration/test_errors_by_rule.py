@@ -37,10 +37,6 @@ FAULTS: dict[str, tuple[dict[str, object], tuple[str, str, str]]] = {
         {"http.errcode": "M_ODD", "vary.chunked": True},
         ("rule", "M_ODD", "a rule of the lab: vary.chunked, http.errcode"),
     ),
-    "connection": (
-        {"http.drop-request": True},
-        ("rule", "M_UNKNOWN", "a rule of the lab: http.drop-request"),
-    ),
     "body without a code": (
         {"http.status": 400, "http.body": {"error": "none"}},
         ("rule", "M_UNKNOWN", "a rule of the lab: http.body, http.status"),
@@ -63,6 +59,20 @@ def test_error_of_a_fault(lab: Lab, case: str) -> None:
     assert (exchange.json["reason"], exchange.json["error"]) == expected[::2]
     assert exchange.json.get("errcode") == (None if "body" in case else expected[1])
     assert refused(ours) == [expected]
+    assert report(lab, ours, peer)["is_wrong"] is False
+
+
+@pytest.mark.parametrize("name", ["http.drop-request", "http.drop-reply"])
+def test_no_answer(lab: Lab, name: str) -> None:
+    """The record names the fault; nothing was refused, as nothing was sent."""
+    ours, peer = lab.server(), lab.server()
+    put(lab, ours, {name: True}, match={"method": "PUT"})
+    peer.request(ours.name, SEND, method="PUT", content=EMPTY)
+    [exchange] = lab.expect(server=ours.name, direction="in", route="*/send/*")
+    assert (exchange.status, exchange.json.get("errcode")) == (None, None)
+    named = f"a rule of the lab: {name}"
+    assert (exchange.json["reason"], exchange.json["error"]) == ("rule", named)
+    assert refused(ours) == []
     assert report(lab, ours, peer)["is_wrong"] is False
 
 

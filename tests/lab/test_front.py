@@ -1,6 +1,7 @@
 """What stands before the listeners of a lab."""
 
 import ssl
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,16 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from homeserver.http.connections import Connections
-from homeserver.http.tls_listener import ListeningTls
+from homeserver.http.tls_listener import AcceptedTls, ListeningTls
 from homeserver.lab.front.client_hello import MAX_BYTES, parse_client_hello
 from homeserver.lab.front.front import Front, Surroundings
 from homeserver.lab.front.transports import CutTransport, SlowTransport
 from homeserver.lab.rules.rule import RuleBody
 from homeserver.lab.rules.rules import Rules
 from homeserver.net.exchanges import Exchanges
+from homeserver.net.twisted_private import when_sent
+from tests.support.tables import cases
 
 
 def hello(name: str | None = "A.test", *protocols: str) -> bytes:
@@ -186,6 +188,53 @@ def test_a_slow_transport_that_is_not_read_from() -> None:
     assert (inside.done, inside.sent) == (["pause"], b"x" * 10)
 
 
+def calls_after(transport: Any, *pieces: bytes) -> list[int]:
+    """The numbers of the pieces that have left, as they leave, once all are written."""
+    called: list[int] = []
+    for number, piece in enumerate(pieces):
+        transport.write(piece)
+        transport.when_sent(partial(called.append, number))
+    return called
+
+
+@cases(
+    "limit sent",
+    [
+        ("in the first one", 2, []),
+        ("after the first one", 3, [0]),
+        ("in the second one", 5, [0]),
+        ("after all", 6, [0, 1]),
+        ("later", 7, [0, 1]),
+    ],
+)
+def test_what_a_cut_transport_has_sent(limit: int, sent: list[int]) -> None:
+    """A piece of which a byte is missing has not left."""
+    cut = CutTransport(Inside(), limit, closes=True)
+    assert calls_after(cut, b"abc", b"def") == sent
+
+
+def test_what_a_slow_transport_has_sent() -> None:
+    """A piece has left with its last byte, and never if that is not sent."""
+    clock = Clock()
+    slow = SlowTransport(Inside(), 100, clock)
+    called = calls_after(slow, b"abc", b"defg", b"hijk", b"l" * 90)
+    assert called == [0]
+    clock.advance(0.05)
+    assert called == [0, 1]
+    clock.advance(0.05)
+    assert called == [0, 1, 2]
+    slow.stop()
+    clock.pump([0.05] * 30)
+    assert called == [0, 1, 2]
+
+
+def test_what_has_left_without_a_fault() -> None:
+    """What is written to the system has left."""
+    called: list[str] = []
+    when_sent(Inside(), lambda: called.append("sent"))
+    assert called == ["sent"]
+
+
 def delayed() -> tuple[Front, Inside]:
     """A connection that a rule keeps waiting before TLS."""
     clock = Clock()
@@ -203,7 +252,7 @@ def delayed() -> tuple[Front, Inside]:
         rules, lambda: Exchanges(clock), clock, cast("Any", None)
     )
     client = IPv4Address("TCP", "127.0.0.1", 1)
-    right = cast("TLSMemoryBIOProtocol", None)
+    right = cast("AcceptedTls", None)
     front, transport = Front(surroundings, listening, client, right), Inside()
     front.makeConnection(cast("Any", transport))
     return front, transport

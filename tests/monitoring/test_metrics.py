@@ -67,6 +67,15 @@ def test_an_origin_that_is_not_proven() -> None:
     }
 
 
+def test_a_request_without_a_response() -> None:
+    """It counts as one without a status."""
+    metrics = Metrics()
+    metrics.observe(Exchange(listener="federation", method="GET"))
+    assert values(metrics, "homeserver_http_requests_total") == {
+        'listener="federation",method="GET",route="other",status="none"': 1.0
+    }
+
+
 def transaction(*verdicts: str, types: tuple[str, ...] = ()) -> ReceivedTransaction:
     """A transaction that was recorded."""
     return ReceivedTransaction(

@@ -105,6 +105,7 @@ def test_details(client: Client) -> None:
     wire = client.net.accept(GOOD)
     client.net.clock.advance(2)
     wire.say(ok(b'{"a":1}', headers="X-odd: 1\r\n"))
+    exchange.close(exchange.status)
     details = details_of(exchange)
     assert list(details.stages) == ["resolution", "connection", "response", "body"]
     assert details.stages["connection"] >= 1
@@ -112,12 +113,15 @@ def test_details(client: Client) -> None:
     assert details.tls is not None
     assert (details.tls.sni, details.tls.certificate) == ("peer.test", GOOD.value.leaf)
     assert details.request.body == b"{}"
+    assert details.request.start_line == f"PUT {details.target} HTTP/1.1"
     assert list(details.request.headers) == [
         ("Content-Length", "2"),
         ("Content-Type", "application/json"),
         ("Host", "peer.test"),
         ("User-Agent", USER_AGENT),
     ]
+    assert details.response is not None
+    assert details.response.start_line == "HTTP/1.1 200 OK"
     assert details.response.body == b'{"a":1}'
     assert details.response.headers == [("Content-Length", "7"), ("X-odd", "1")]
 
@@ -238,6 +242,7 @@ def test_key_document_before_verification(client: Client) -> None:
     assert (exchange.server, exchange.peer) == ("origin.test", "peer.test")
     assert (exchange.status, exchange.address) == (200, "192.0.2.1")
     details = details_of(exchange)
+    assert details.response is not None
     assert details.response.body == document
     length = ("Content-Length", str(len(document)))
     assert list(details.response.headers) == [length]

@@ -4,7 +4,8 @@ from typing import Any
 
 from twisted.internet.task import Clock
 
-from homeserver.net.exchange import Details, Exchange, Message, TlsFacts
+from homeserver.net.exchange import Details, Exchange, TlsFacts
+from homeserver.net.http_message import Message
 
 SEND = "/_matrix/federation/v1/send/{txnId}"
 

@@ -18,6 +18,11 @@ from homeserver.protocol.errors import BadJson
 from homeserver.protocol.identifiers import KeyId
 from homeserver.protocol.signing import SigningKey
 
+
+class Unanswered(Exception):
+    """Nothing is sent."""
+
+
 Continue = Callable[[], Awaitable[Reply]]
 """What answers the request where no fault does: the next fault, or the server."""
 

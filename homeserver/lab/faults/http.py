@@ -19,6 +19,7 @@ from homeserver.lab.faults.fault import (
     Case,
     Continue,
     Fault,
+    Unanswered,
     flag,
     json_value,
     seconds,
@@ -38,7 +39,7 @@ _RETRIES = "It retries later, with the same transaction ID and the same bytes."
 _FAILS = "It takes the request as failed, and stays up."
 
 
-async def gone(case: Case) -> None:
+async def _gone(case: Case) -> None:
     """Wait until the client has gone."""
     ended: Deferred[None] = case.request.notifyFinish()
     ended.addErrback(lambda _: None)
@@ -56,21 +57,19 @@ async def _delay(value: object, go_on: Continue, case: Case) -> Reply:
 
 async def _drop_request(_: object, __: Continue, case: Case) -> Reply:
     _transport(case).abortConnection()
-    await gone(case)
-    return error_reply(503, "M_UNKNOWN", "a rule of the lab ended the connection")
+    raise Unanswered
 
 
 async def _drop_reply(_: object, go_on: Continue, case: Case) -> Reply:
-    reply = await go_on()
+    await go_on()
     _transport(case).abortConnection()
-    await gone(case)
-    return reply
+    raise Unanswered
 
 
 async def silence(_: object, __: Continue, case: Case) -> Reply:
     """Answer nothing, for as long as the client waits."""
-    await gone(case)
-    return error_reply(503, "M_UNKNOWN", "a rule of the lab gave no answer")
+    await _gone(case)
+    raise Unanswered
 
 
 async def _truncate(_: object, go_on: Continue, case: Case) -> Reply:

@@ -14,17 +14,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
     IDelayedCall,
     IReactorTime,
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
-from homeserver.http.tls_listener import ListeningTls
+from homeserver.http.closing import EndedByRule
+from homeserver.http.tls_listener import AcceptedTls, ListeningTls
 from homeserver.lab.faults.connections import Plan
 from homeserver.lab.front.client_hello import ClientHello, parse_client_hello
 from homeserver.lab.front.transports import CutTransport, SlowTransport
@@ -76,7 +75,7 @@ class Surroundings(Struct, frozen=True):
 class Front(Protocol):
     """A connection before TLS, and what it hands data to after that."""
 
-    _inside: TLSMemoryBIOProtocol | None = None
+    _inside: AcceptedTls | None = None
     """TLS, once the connection was handed over."""
 
     _slow: SlowTransport | None = None
@@ -94,7 +93,7 @@ class Front(Protocol):
         surroundings: Surroundings,
         listening: ListeningTls,
         address: IPv4Address | IPv6Address,
-        right: TLSMemoryBIOProtocol,
+        right: AcceptedTls,
     ) -> None:
         """`right` is TLS without a fault."""
         self._surroundings = surroundings
@@ -148,7 +147,8 @@ class Front(Protocol):
         if self._inside is not None:
             if self._cut is not None and self._cut.is_over:
                 fault = "close-after" if self._cut.closes else "stall"
-                reason = Failure(_Cut(f"{_BY_RULE}: {fault}"))
+                why = Failure(EndedByRule(f"{_BY_RULE}: {fault}"))
+                self._inside.fail(why)
             self._inside.connectionLost(reason)
 
     def _look(self) -> None:
@@ -233,7 +233,7 @@ class Front(Protocol):
         if received:
             inside.dataReceived(received)
 
-    def _choose_inside(self, plan: Plan) -> TLSMemoryBIOProtocol | None:
+    def _choose_inside(self, plan: Plan) -> AcceptedTls | None:
         if plan.certificate is None and plan.version is None:
             return self._right
         tls = self._listening.tls.varied(
@@ -269,10 +269,6 @@ class Front(Protocol):
     def _stop_waiting(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-
-
-class _Cut(ConnectionClosed):
-    """A rule has ended the connection, or the handshake on it."""
 
 
 def _speak(context: SSL.Context, version: str | None) -> None:

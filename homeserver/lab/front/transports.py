@@ -4,11 +4,14 @@ Rules: everything else goes to the transport inside. What waits to be sent is bo
 whoever writes is paused meanwhile.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from zope.interface import alsoProvides, implementer, providedBy
+
+from homeserver.net.twisted_private import when_sent
 
 _TICK_SECONDS = 0.05
 _MAX_WAITING = 2**16  # bytes; whoever writes more is paused
@@ -32,6 +35,10 @@ class _Wrapped:
         """As `ITransport`."""
         self.write(b"".join(data))
 
+    def when_sent(self, call: Callable[[], object]) -> None:
+        """As `twisted_private.when_sent`."""
+        when_sent(self._inside, call)
+
 
 class CutTransport(_Wrapped):
     """Sends so many bytes, and no more; then it closes, or is silent."""
@@ -45,8 +52,16 @@ class CutTransport(_Wrapped):
         self.is_over = False
         """Whether it has sent all that it may send."""
 
+        self._is_short = False
+
+    def when_sent(self, call: Callable[[], object]) -> None:
+        """As `twisted_private.when_sent`: never, once something was not sent."""
+        if not self._is_short:
+            super().when_sent(call)
+
     def write(self, data: bytes) -> None:
         """As `ITransport`."""
+        self._is_short = self._is_short or len(data) > self._left
         if self.is_over:
             return
         self._inside.write(data[: self._left])
@@ -68,6 +83,10 @@ class SlowTransport(_Wrapped):
         self._tick = self._step / rate
         self._clock = clock
         self._waiting = bytearray()
+        self._sent = 0
+        self._calls: deque[tuple[int, Callable[[], object]]] = deque()
+        """Each with the number of bytes after which it is called."""
+
         self._next: IDelayedCall | None = None
         self._producer: Any = None
         self._is_pausing = self._is_held = False
@@ -92,6 +111,11 @@ class SlowTransport(_Wrapped):
         """As `IConsumer`."""
         self._producer = None
 
+    def when_sent(self, call: Callable[[], object]) -> None:
+        """As `twisted_private.when_sent`: after what waits."""
+        self._calls.append((self._sent + len(self._waiting), call))
+        self._call()
+
     def loseConnection(self) -> None:
         """As `ITransport`: close after what waits."""
         self._end_with(self._inside.loseConnection)
@@ -114,6 +138,7 @@ class SlowTransport(_Wrapped):
     def stop(self) -> None:
         """Send nothing more."""
         self._waiting.clear()
+        self._calls.clear()
         if self._next is not None and self._next.active():
             self._next.cancel()
 
@@ -127,7 +152,9 @@ class SlowTransport(_Wrapped):
         if self._waiting:
             piece = bytes(self._waiting[: self._step])
             del self._waiting[: self._step]
+            self._sent += len(piece)
             self._inside.write(piece)
+            self._call()
             self._next = self._clock.callLater(self._tick, self._go_on)
         elif self._last is not None:
             last, self._last = self._last, None
@@ -141,6 +168,10 @@ class SlowTransport(_Wrapped):
     def _go_on(self) -> None:
         self._next = None
         self._send()
+
+    def _call(self) -> None:
+        while self._calls and self._calls[0][0] <= self._sent:
+            self._calls.popleft()[1]()
 
 
 @implementer(IPushProducer)

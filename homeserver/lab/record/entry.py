@@ -33,6 +33,9 @@ Member = Literal[
 
 MEMBERS: Sequence[Member] = get_args(Member)
 
+# Not always as the exchange has them.
+_FOUND_HERE = frozenset({"txn_id", "status"})
+
 # Beside headers and bodies: the values of an exchange with their places in memory.
 _OWN_BYTES = 2_000
 
@@ -76,7 +79,16 @@ class Entry:
         return _OWN_BYTES + sum(
             len(message.body) + _HEADER_BYTES * len(message.headers)
             for message in (details.request, details.response)
+            if message is not None
         )
+
+    @property
+    def status(self) -> int | None:
+        """That of the response, as far as its head was on the wire."""
+        details = self.exchange.details
+        if details is not None and details.response is None:
+            return None
+        return self.exchange.status
 
     @property
     def rooms(self) -> Sequence[str]:
@@ -105,7 +117,8 @@ class Entry:
         """
         if member == "room_id":
             return self.rooms
-        value: object = getattr(self if member == "txn_id" else self.exchange, member)
+        has = self if member in _FOUND_HERE else self.exchange
+        value: object = getattr(has, member)
         return () if value in {None, ""} else (str(value),)
 
 

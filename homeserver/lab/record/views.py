@@ -7,12 +7,13 @@ durations are seconds. Bodies are text where they are UTF-8, else base64.
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from homeserver.lab.record.entry import Entry
-from homeserver.net.exchange import Exchange, Message, TlsFacts
+from homeserver.net.exchange import Exchange, TlsFacts
+from homeserver.net.http_message import Message
 from homeserver.protocol.diagnosis.hint import Hint
 from homeserver.protocol.remarks import Remark
 
@@ -35,7 +36,10 @@ class ExchangeView(Struct, frozen=True, kw_only=True):
     method: str | UnsetType = UNSET
     path: str | UnsetType = UNSET
     route: str | UnsetType = UNSET
-    status: int | UnsetType = UNSET
+    status: Annotated[
+        int | UnsetType,
+        Meta(description="Missing if no response was on the wire."),
+    ] = UNSET
     reason: str | UnsetType = UNSET
     errcode: str | UnsetType = UNSET
     error: str | UnsetType = UNSET
@@ -73,8 +77,20 @@ class MessageView(Struct, frozen=True, kw_only=True):
     body_cut: bool = False
     """Whether the body is longer than what is recorded of it."""
 
-    body_bytes: int = 0
-    """The length of the whole body."""
+    body_bytes: Annotated[
+        int, Meta(description="Of the whole body, as far as it was on the wire.")
+    ] = 0
+    start_line: Annotated[
+        str | UnsetType, Meta(description="The request line or the status line.")
+    ] = UNSET
+    is_whole: Annotated[
+        bool,
+        Meta(description="Whether as much of the body passed as the headers announce."),
+    ] = True
+    interim: Annotated[
+        Sequence[int],
+        Meta(description="The statuses of the interim responses before it."),
+    ] = field(default_factory=list)
 
 
 class ExchangeDetails(ExchangeView, frozen=True, kw_only=True):
@@ -83,8 +99,10 @@ class ExchangeDetails(ExchangeView, frozen=True, kw_only=True):
     is_proven: bool = False
     """Whether the other server has proven its name."""
 
-    is_gone: bool = False
-    """Whether the client disconnected before the response."""
+    is_gone: Annotated[
+        bool,
+        Meta(description="Whether the client left before the end of the response."),
+    ] = False
 
     is_reused: bool | UnsetType = UNSET
     """Whether a request went over a connection that was open."""
@@ -100,7 +118,10 @@ class ExchangeDetails(ExchangeView, frozen=True, kw_only=True):
 
     tls: TlsView | UnsetType = UNSET
     request: MessageView | UnsetType = UNSET
-    response: MessageView | UnsetType = UNSET
+    response: Annotated[
+        MessageView | UnsetType,
+        Meta(description="As much of it as was on the wire; missing if nothing was."),
+    ] = UNSET
 
 
 def view(entry: Entry) -> ExchangeView:
@@ -126,7 +147,7 @@ def view_details(entry: Entry) -> ExchangeDetails:
             members["tls"] = _tls(exchange, details.tls)
         if exchange.kind == "request":
             members["request"] = _message(details.request)
-        if exchange.kind == "request" and exchange.status is not None:
+        if details.response is not None:
             members["response"] = _message(details.response)
     return ExchangeDetails(**members)
 
@@ -146,7 +167,7 @@ def _members(entry: Entry) -> dict[str, Any]:
         "method": exchange.method or UNSET,
         "path": exchange.path or UNSET,
         "route": exchange.route if exchange.kind == "request" else UNSET,
-        "status": _set(exchange.status),
+        "status": _set(entry.status),
         "reason": _set(exchange.reason),
         "errcode": _set(exchange.errcode),
         "error": _set(exchange.error),
@@ -185,4 +206,7 @@ def _message(message: Message) -> MessageView:
         body_base64=encoded,
         body_cut=is_cut,
         body_bytes=message.length,
+        start_line=message.start_line or UNSET,
+        is_whole=message.is_whole,
+        interim=message.interim,
     )

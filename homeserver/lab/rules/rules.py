@@ -12,10 +12,17 @@ from typing import get_args
 
 from twisted.internet.interfaces import IReactorTime
 
-from homeserver.http.reply import Reply, refusal
+from homeserver.http.reply import NO_REPLY, Reply, refusal
 from homeserver.http.request import Request
 from homeserver.http.router import Answer, Route
-from homeserver.lab.faults.fault import Act, Case, Continue, Fault, KeyChain
+from homeserver.lab.faults.fault import (
+    Act,
+    Case,
+    Continue,
+    Fault,
+    KeyChain,
+    Unanswered,
+)
 from homeserver.lab.faults.registry import ANSWER_FAULTS, FAULTS
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.rules.rule import Rule, RuleBody
@@ -171,11 +178,11 @@ class Rules:
                 if fault is not None and fault.applies(request.exchange):
                     go_on = _wrapped(fault, argument, go_on, case)
                     acting.insert(0, name)
-        reply = await go_on()
-        if reply is not own:
-            request.exchange.errcode = _errcode(reply)
-        if _is_error(reply) and (own is None or not _is_error(own)):
-            _explain(request.exchange, acting)
+        try:
+            reply = await go_on()
+        except Unanswered:
+            reply = NO_REPLY
+        _note(request.exchange, reply, own, acting)
         return reply
 
 
@@ -194,10 +201,21 @@ def _errcode(reply: Reply) -> str | None:
     return errcode if isinstance(errcode, str) else None
 
 
-def _explain(exchange: Exchange, faults: Sequence[str]) -> None:
-    """Say in an exchange that faults made its error, not the request."""
-    exchange.is_by_rule = True
-    exchange.error = "a rule of the lab: " + ", ".join(faults)
+def _note(
+    exchange: Exchange, reply: Reply, own: Reply | None, faults: Sequence[str]
+) -> None:
+    """Say in an exchange what faults made of the answer of the server, if it had one.
+
+    Where that is an error, or nothing, and the request is right, they are the reason.
+    """
+    if reply is not own:
+        exchange.errcode = _errcode(reply)
+    is_unanswered = reply is NO_REPLY and exchange.reason is None
+    if is_unanswered:
+        exchange.reason = "rule"
+    if is_unanswered or (_is_error(reply) and not (own and _is_error(own))):
+        exchange.is_by_rule = True
+        exchange.error = "a rule of the lab: " + ", ".join(faults)
 
 
 def _wrapped(

@@ -11,7 +11,7 @@ from msgspec import Struct
 from homeserver.identity.identity import Identity
 from homeserver.lab.spoil.draft import Draft
 from homeserver.net.cause import OURSELVES
-from homeserver.net.exchange import Exchange, Message
+from homeserver.net.exchange import Exchange
 from homeserver.outbound.agent import FederationAgent, OutgoingRequest
 from homeserver.outbound.transport.connector import VerifiedConnection
 from homeserver.outbound.transport.response import Response, read_body
@@ -57,9 +57,6 @@ async def transmit(
             await agent.close()
     exchange.mark("body")
     exchange.status = response.code
-    if exchange.details is not None:
-        headers = exchange.details.response.headers
-        exchange.details.response = Message.of(headers, data)
     return Response(response.code, response.headers, data), connection
 
 

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from homeserver import __version__
 from homeserver.net.connection_errors import describe
-from homeserver.net.exchange import Exchange, Message
+from homeserver.net.exchange import Details, Exchange
 from homeserver.net.time_limit import within
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.twisted_private import (
@@ -139,18 +139,14 @@ class PeerConnection(Protocol):
         )
         if exchange.details is not None:
             exchange.details.tls = facts_of(self.transport)
-            exchange.details.request = Message.of(text_of(headers))
-            http.received = []
 
         async def ask() -> Response:
-            response = await _ask(http, request)
+            response = await _ask(http, request, exchange.details)
             body = await read_body(response, get.limit)
             if self._received > self._limit:
                 # A body without a length seems complete where it was cut off.
                 raise ResponseTooLarge(f"over {self._limit} bytes")
             exchange.status = response.code
-            if exchange.details is not None:
-                exchange.details.response = Message.of(http.received or (), body)
             return Response(response.code, response.headers, body)
 
         try:
@@ -209,10 +205,12 @@ class PeerConnection(Protocol):
             http.connectionLost(reason)
 
 
-async def _ask(http: ClientProtocol, request: ClientRequest) -> IResponse:
+async def _ask(
+    http: ClientProtocol, request: ClientRequest, details: Details | None
+) -> IResponse:
     """The response; a cancellation raises `CancelledError`, not `ResponseFailed`."""
     try:
-        return await http.request(request)
+        return await http.request(request, details)
     except ResponseFailed as problem:
         if problem.reasons[0].check(defer.CancelledError):
             raise defer.CancelledError from None

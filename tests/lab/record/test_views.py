@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from homeserver.lab.record.har import build_har
+from homeserver.lab.record.match import Match
 from homeserver.lab.record.views import view, view_details
-from homeserver.net.exchange import MAX_RECORDED_BYTES
+from homeserver.net.http_message import MAX_RECORDED_BYTES, Message
 from homeserver.protocol.remarks import Remark
 from tests.support.exchanges import SEND, exchange
 from tests.support.har import (
@@ -66,15 +67,17 @@ def test_an_exchange_alone() -> None:
         "body": PDUS.decode(),
         "body_cut": False,
         "body_bytes": len(PDUS),
+        "is_whole": True,
+        "interim": [],
     }
     assert shown["response"]["body"] == "{}"
     assert (shown["is_proven"], shown["is_gone"]) == (True, False)
 
 
 BODIES: list[tuple[bytes, dict[str, object]]] = [
-    (b"\xff\xfe", {"body_base64": "//4=", "body_cut": False, "body_bytes": 2}),
-    ("é".encode(), {"body": "é", "body_cut": False, "body_bytes": 2}),
-    (b"", {"body": "", "body_cut": False, "body_bytes": 0}),
+    (b"\xff\xfe", {"body_base64": "//4=", "body_bytes": 2}),
+    ("é".encode(), {"body": "é", "body_bytes": 2}),
+    (b"", {"body": "", "body_bytes": 0}),
 ]
 
 
@@ -83,8 +86,43 @@ def test_bodies_are_text_or_base64(body: bytes, shown: dict[str, object]) -> Non
     """What is no UTF-8 is encoded, so that each byte can be seen."""
     [entry] = recorded(exchange(body)).find()
     request = to_json(view_details(entry))["request"]
-    del request["headers"]
-    assert request == shown
+    bodies = {name: each for name, each in request.items() if name.startswith("body")}
+    assert bodies == {**shown, "body_cut": False}
+
+
+def test_no_response() -> None:
+    """What was not sent has no status, whatever the server would have said."""
+    silent = exchange(status=503, is_gone=True)
+    assert silent.details is not None
+    silent.details.response = None
+    record = recorded(silent)
+    [entry] = record.find()
+    shown = to_json(view_details(entry))
+    assert "status" not in to_json(view(entry))
+    assert "status" not in shown
+    assert "response" not in shown
+    assert shown["is_gone"] is True
+    assert list(record.find(Match(status=503))) == []
+
+
+def test_a_message_as_it_passed() -> None:
+    """It has its first line, what came before it, and whether that was all."""
+    cut = exchange()
+    assert cut.details is not None
+    headers = [("content-length", "9")]
+    cut.details.response = Message.of(
+        headers, b"ab", "HTTP/1.0 200 Yes", [100], is_whole=False
+    )
+    [entry] = recorded(cut).find()
+    assert to_json(view_details(entry))["response"] == {
+        "headers": [["content-length", "9"]],
+        "body": "ab",
+        "body_cut": False,
+        "body_bytes": 2,
+        "start_line": "HTTP/1.0 200 Yes",
+        "is_whole": False,
+        "interim": [100],
+    }
 
 
 def test_a_body_is_cut_at_its_limit() -> None:
