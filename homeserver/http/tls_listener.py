@@ -49,7 +49,7 @@ class AcceptedTls(EndingTls):
     _has_begun = False
 
     exchange: Exchange | None = None
-    """Of the handshake, from its first byte to its end."""
+    """Of the handshake, opened with its first byte at the latest, until its end."""
 
     @property
     def waiting_since(self) -> float | None:
@@ -75,7 +75,7 @@ class AcceptedTls(EndingTls):
         if not was_done and not self._has_begun:
             self.getHandle()  # where it cannot be made, nothing has begun
             self._has_begun = True
-            self.exchange = self.factory.open_exchange()
+            self.exchange = self.exchange or self.factory.open_exchange()
         # OpenSSL keeps a buffer of the largest piece for as long as the connection.
         for start in range(0, len(data), _RECORD_BYTES):
             if self.has_tls:

@@ -1,5 +1,6 @@
 """The record of a lab beside the bytes of its servers, as a client hears them."""
 
+import time
 from typing import Any
 
 import pytest
@@ -254,3 +255,32 @@ def test_a_client_that_leaves_a_slow_connection(lab: Lab) -> None:
     response = exchange["response"]
     assert len(said.body) <= response["body_bytes"] < 10_000_000
     assert (exchange["is_gone"], response["is_whole"]) == (True, False)
+
+
+def test_a_connection_that_begins_late(lab: Lab) -> None:
+    """The time of a connection begins with the client, not with the handshake."""
+    server = lab.server()
+    server.rule({"connection.delay": 0.5})
+    client = Listener(server)
+    client.ask(KEYS)
+    client.hear()
+    exchange = recorded(lab, server, "connection")
+    assert exchange["seconds"] >= 0.5
+    arrived = recorded(lab, server)
+    assert exchange["started_ts"] + 499 <= arrived["started_ts"]
+
+
+def test_a_connection_that_waits_in_vain(lab: Lab) -> None:
+    """A client that leaves meanwhile is recorded with the time that it waited."""
+    server = lab.server()
+    put(lab, server, {"connection.delay": 600})
+    client = Listener(server)
+    client.say_hello()
+    eventually(lambda: acted(lab, server) == [(1, 1)])
+    began = time.monotonic()
+    acted(lab, server)
+    waited = time.monotonic() - began
+    client.leave()
+    exchange = recorded(lab, server, "connection")
+    assert exchange["error"] == "a rule of the lab: delay"
+    assert exchange["seconds"] >= waited

@@ -85,6 +85,9 @@ class Front(Protocol):
 
     _plan: Plan | None = None
     _timer: IDelayedCall | None = None
+    _begun: Exchange | None = None
+    """Of the connection, from its first byte on."""
+
     _exchange: Exchange | None = None
     """Of a connection that ends here."""
 
@@ -128,6 +131,7 @@ class Front(Protocol):
         if self._inside is not None:
             self._inside.dataReceived(data)
         elif self._exchange is None:
+            self._begun = self._begun or self._open_exchange()
             self._received += data
             if self._is_reading:
                 self._look()
@@ -212,7 +216,8 @@ class Front(Protocol):
 
     def _note(self, error: str) -> None:
         """Note in the record that there was no handshake."""
-        self._exchange = exchange = self._open_exchange()
+        self._exchange = exchange = self._begun or self._open_exchange()
+        exchange.server = self._server
         exchange.result, exchange.reason = "failed", "handshake_failed"
         exchange.error = error
 
@@ -225,6 +230,8 @@ class Front(Protocol):
         self._stop_waiting()
         self._listening.connections.remove(self)
         self._inside = inside
+        if plan.delay:
+            inside.exchange = self._begun
         inside.makeConnection(self._choose_transport(plan))
         handshake = connection_of(inside)
         if handshake is not None:  # which may fail before it learns the name
