@@ -130,7 +130,9 @@ def _line(exchange: dict[str, Any]) -> str:
     parts = [f"{exchange['id']}: {exchange['kind']} {ours} {arrow} {theirs}"]
     parts += [str(exchange[name]) for name in ("method", "path") if name in exchange]
     line = " ".join(parts)
-    results = [
+    is_silent = exchange["kind"] == "request" and exchange.get("status") is None
+    results = ["no response"] if is_silent else []
+    results += [
         str(exchange[name])
         for name in ("status", "verdict", "reason", "error")
         if exchange.get(name) is not None

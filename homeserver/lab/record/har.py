@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from homeserver import __version__
 from homeserver.lab.record.entry import Entry
 from homeserver.lab.record.views import ExchangeDetails, MessageView, view_details
+from homeserver.net.http_message import Message
 
 _UNKNOWN = -1
 
@@ -66,7 +67,7 @@ def _request(seen: ExchangeDetails, host: str) -> dict[str, object]:
     request: dict[str, object] = {
         "method": seen.method or "",
         "url": f"https://{host}{target}",
-        "httpVersion": "HTTP/1.1",
+        "httpVersion": _version(message),
         "cookies": [],
         "headers": _headers(message),
         "queryString": [
@@ -99,8 +100,8 @@ def _response(seen: ExchangeDetails) -> Mapping[str, object]:
         content["encoding"] = "base64"
     return {
         "status": status,
-        "statusText": _phrase(status),
-        "httpVersion": "HTTP/1.1",
+        "statusText": _phrase(message, status),
+        "httpVersion": _version(message),
         "cookies": [],
         "headers": _headers(message),
         "content": content,
@@ -123,7 +124,14 @@ def _type(message: MessageView) -> str:
     return _header(message, "content-type") or "application/octet-stream"
 
 
-def _phrase(status: int) -> str:
+def _version(message: MessageView) -> str:
+    return Message.of((), start_line=message.start_line or "").version
+
+
+def _phrase(message: MessageView, status: int) -> str:
+    """What the status line says beside the status; the usual words without one."""
+    if message.start_line:
+        return "".join(message.start_line.split(" ", 2)[2:])
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,6 +1,7 @@
 """A record as an archive of requests (HAR 1.2)."""
 
 from homeserver.lab.record.har import build_har
+from homeserver.net.http_message import Message
 from tests.support.exchanges import exchange
 from tests.support.har import HarPair, HarPostData, check_har
 from tests.support.lab_records import PDUS, recorded
@@ -31,3 +32,14 @@ def test_requests_are_an_archive() -> None:
     assert second.request.postData is None
     assert second.response.content.encoding == "base64"
     assert (second.response.statusText, second.serverIPAddress) == ("", "::1")
+
+
+def test_versions_and_phrases_are_those_of_the_wire() -> None:
+    """What a start line says is in the archive, and not what is usual."""
+    odd = exchange()
+    assert odd.details is not None
+    odd.details.request = Message.of([], start_line="PUT /a HTTP/1.0")
+    odd.details.response = Message.of([], start_line="HTTP/1.0 200 All is well")
+    [entry] = check_har(build_har(recorded(odd).find())).log.entries
+    assert entry.request.httpVersion == entry.response.httpVersion == "HTTP/1.0"
+    assert entry.response.statusText == "All is well"

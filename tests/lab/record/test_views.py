@@ -103,6 +103,8 @@ def test_no_response() -> None:
     assert "response" not in shown
     assert shown["is_gone"] is True
     assert list(record.find(Match(status=503))) == []
+    [archived] = check_har(build_har([entry])).log.entries
+    assert archived.response.status == 0
 
 
 def test_a_message_as_it_passed() -> None:

@@ -71,6 +71,7 @@ export function* sections(details) {
   yield* stages(details.stages ?? {});
   if (details.request) yield* message("Request", details.request);
   if (details.response) yield* message("Response", details.response);
+  else if (details.request) yield* silence(details);
   if (details.received) yield* received(details.received);
 }
 
@@ -117,12 +118,20 @@ function* stages(all) {
 
 function* message(title, each) {
   yield el("h3", {}, `${title}: ${each.body_bytes.toLocaleString("en")} bytes of body`);
+  if (each.interim?.length) yield el("p", { class: "dim" }, `Interim responses came before it: ${each.interim.join(", ")}.`);
+  if (each.start_line) yield block(each.start_line);
   if (each.headers.length > 0) yield table(["header", "value"], each.headers);
   if (each.body_base64) {
     yield el("p", { class: "dim" }, "The body is not UTF-8; this is its base64.");
     yield block(each.body_base64);
   } else if (each.body) yield* content(each.body);
   if (each.body_cut) yield el("p", { class: "warn" }, "The record has only the beginning of this body.");
+  if (each.is_whole === false) yield el("p", { class: "warn" }, "The headers announce more of this body than passed.");
+}
+
+function* silence(details) {
+  yield el("h3", {}, "No response");
+  if (details.is_gone) yield el("p", { class: "dim" }, "The client disconnected before it.");
 }
 
 function* content(body) {
