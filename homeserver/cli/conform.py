@@ -97,6 +97,7 @@ def _parse_user(text: str) -> str:
 )
 @click.option(
     "--setup",
+    type=click.UNPROCESSED,  # it may have names of files, which are any bytes
     metavar="COMMAND",
     help="Makes users and rooms of the target: it gets JSON such as "
     '{"need": "room", "version": "10"} on standard input, and answers JSON. '

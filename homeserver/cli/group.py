@@ -6,16 +6,42 @@ Rules: as in `main`.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 from homeserver.cli.options import fail
+from homeserver.protocol.errors import quote
 from homeserver.protocol.shapes import did_you_mean
+
+
+class _Text(click.types.StringParamType):
+    """Text in UTF-8; names of files, which may be any bytes, have other types."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """As `click.STRING`, which takes bytes that are no text as half characters."""
+        text = super().convert(value, param, ctx)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            shown = quote(text.encode("utf-8", "surrogateescape"))
+            self.fail(f"{shown} is not text in UTF-8", param, ctx)
+        return text
+
+
+_TEXT = _Text()
 
 
 class Group(click.Group):
     """Commands; a mistake in their use is a line."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """As `click.Group`."""
+        command = super().get_command(ctx, cmd_name)
+        return None if command is None else with_texts(command)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As `click.Group`."""
@@ -39,6 +65,14 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def with_texts(command: click.Command) -> click.Command:
+    """The command, whose options and arguments that are text have to be UTF-8."""
+    for each in command.params:
+        if each.type is click.STRING:
+            each.type = _TEXT
+    return command
+
+
 @contextmanager
 def _misuse_in_one_line(ctx: click.Context) -> Iterator[None]:
     """End the command with a line where it, or a command in it, was used wrongly.
@@ -52,6 +86,9 @@ def _misuse_in_one_line(ctx: click.Context) -> Iterator[None]:
     except click.UsageError as problem:
         text = " ".join(problem.format_message().split()).rstrip(".")
         text = text[:1].lower() + text[1:]
+        text = re.sub(r"a valid integer( range)?", "a whole number", text)
+        text = re.sub(r"a valid float( range)?", "a number", text)
+        text = re.sub(r"in the range (\S+)<=x<=(\S+)", r"from \1 to \2", text)
         text = re.sub(
             r"\. \(?Did (you mean) (one of: )?([^?]*\?)\)?", r"; did \1 \3", text
         )
