@@ -133,8 +133,10 @@ class _Fetching:
     async def run(self) -> None:
         """Fetch until it is enough, or the server has no more."""
         room = self._intake.room
+        in_vain: set[EventId] = set()
         while len(self.found) < self._limit:
-            starts = _missing(room, self._start)[:_MAX_STARTS]
+            wanted = [x for x in _missing(room, self._start) if x not in in_vain]
+            starts = wanted[:_MAX_STARTS]
             if not starts:
                 return
             most = min(self._limit - len(self.found), MAX_BACKFILL)
@@ -142,7 +144,8 @@ class _Fetching:
             ordered = oldest_first(came, lambda event: event.prev_event_ids)
             entered = [x.event_id for x in ordered if await self._enter(x)]
             if not entered:
-                return
+                # An event may cite what is nowhere; the rest is asked for without that.
+                in_vain.update(starts)
             self.found[:0] = entered
 
     async def _enter(self, event: Event) -> bool:

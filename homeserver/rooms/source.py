@@ -87,11 +87,14 @@ class Source:
     async def backfill(self, starts: Sequence[EventId], limit: int) -> Events:
         """Events and those before them; raises `Unreachable` and `Refused`."""
         limit = min(limit, MAX_BACKFILL)
+        usable = [("v", each) for each in starts if _is_short(each)]
+        if not usable:
+            return {}
         call = Call(
             method="GET",
             path=federation_target("backfill", self._room.room_id),
             route=f"{_V1}/backfill/{{roomId}}",
-            query=[*(("v", each) for each in starts), ("limit", str(limit))],
+            query=[*usable, ("limit", str(limit))],
             limits=Limits(limit * 70_000 + 10_000, USUAL.seconds),
         )
         return await self._events(call, "pdus", limit)

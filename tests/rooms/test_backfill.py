@@ -14,6 +14,7 @@ from homeserver.rooms.backfill import Backfill, Backfilled
 from homeserver.rooms.candidates import Failure
 from homeserver.rooms.checking import MAX_SIGNERS
 from homeserver.rooms.source import MAX_STATE
+from homeserver.rooms.turn import Turn
 from homeserver.storage.room_rows import RoomChanged
 from tests.support.coroutines import result_of
 from tests.support.our_rooms import same, text
@@ -287,3 +288,26 @@ def test_states_are_bounded() -> None:
     assert len(pair.theirs.extremities) == 1
     assert 0 < len(done.entries) <= 10
     assert pair.calls.made.count("state_ids") <= 10
+
+
+@pytest.mark.parametrize("length", [43, 3000])
+def test_events_that_are_nowhere(length: int) -> None:
+    """History is fetched beside what a newer event cites and no server has."""
+    pair = Late("10", talk)
+    nowhere = ["$" + f"{number:02}".rjust(length, "x") for number in range(20)]
+    lie = changed(pair.send(), prev_events=nowhere, depth=10**9)
+
+    async def place(turn: Turn) -> None:
+        await turn.place(lie, turn.room.current, is_old=False)
+
+    result_of(pair.side.ours.rooms.change(pair.theirs.room_id, place))
+    done = pair.backfill()
+    assert not done.is_complete
+    assert len(done.entries) > 40
+    before = pair.theirs.entries.keys() - pair.ours.entries.keys()
+    assert len(before) == 1  # the message that the lie was made of
+    # In vain, too, each of them is asked for once.
+    pair.calls.made.clear()
+    with pytest.raises(NoServerHelps):
+        pair.backfill()
+    assert pair.calls.made.count("backfill") == (1 if length == 43 else 0)
