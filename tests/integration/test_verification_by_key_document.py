@@ -140,7 +140,7 @@ def test_slow_key_document_gets_nothing_more(
     respond: Respond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A peer whose key document does not come whole in time is left."""
-    monkeypatch.setattr(key_document_proof, "_KEY_DOCUMENT_SECONDS", 0.3)
+    monkeypatch.setattr(key_document_proof, "_KEY_DOCUMENT_SECONDS", 1.0)
     peer = RecordingPeer(issue_for("peer.test"), respond)
     with (
         listening(peer),
