@@ -1,7 +1,7 @@
 """The rooms of one of our servers, as others look for them: aliases, lists, spaces.
 
 Rules: only rooms that a user of ours is in are shown. What is shown of a room to a
-server is what one of its users could see without being in it.
+server is what one of its users could see without being in it, and nothing redacted.
 
 Specification: Server-server API, "Public Room Directory", "Spaces", "Querying for
 information"; Client-server API, `GET /hierarchy`.
@@ -15,7 +15,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.identifiers import RoomId, ServerName
 from homeserver.protocol.rooms.history_visibility import visibility
 from homeserver.protocol.rooms.restricted_joins import allowed_rooms
-from homeserver.protocol.rooms.state import StateMap, has_user_with, users_with
+from homeserver.protocol.rooms.state import has_user_with, users_with
 from homeserver.rooms.question import Question
 from homeserver.rooms.resident import MAX_ALLOWED_ROOMS, Resident
 from homeserver.rooms.room import Room
@@ -96,14 +96,14 @@ def summary(room: Room) -> Json:
     """What the list of public rooms shows of a room."""
     current = room.current
     texts = {
-        "name": _text(current, "m.room.name", "name"),
-        "topic": _text(current, "m.room.topic", "topic"),
-        "canonical_alias": _text(current, "m.room.canonical_alias", "alias"),
-        "avatar_url": _text(current, "m.room.avatar", "url"),
-        "room_type": _text(current, "m.room.create", "type"),
-        "join_rule": _text(current, "m.room.join_rules", "join_rule"),
+        "name": _text(room, "m.room.name", "name"),
+        "topic": _text(room, "m.room.topic", "topic"),
+        "canonical_alias": _text(room, "m.room.canonical_alias", "alias"),
+        "avatar_url": _text(room, "m.room.avatar", "url"),
+        "room_type": _text(room, "m.room.create", "type"),
+        "join_rule": _text(room, "m.room.join_rules", "join_rule"),
     }
-    guests = _text(current, "m.room.guest_access", "guest_access")
+    guests = _text(room, "m.room.guest_access", "guest_access")
     shown = {name: text for name, text in texts.items() if text is not None}
     return {
         **shown,
@@ -114,9 +114,10 @@ def summary(room: Room) -> Json:
     }
 
 
-def _text(state: StateMap, kind: str, member: str) -> str | None:
-    found = state.get((kind, ""))
-    value = None if found is None else found.content.get(member)
+def _text(room: Room, kind: str, member: str) -> str | None:
+    """A text of a state event; None if it is redacted, and such a text with it."""
+    found = room.current.get((kind, ""))
+    value = None if found is None else room.as_served(found).content.get(member)
     return value if isinstance(value, str) else None
 
 
@@ -147,7 +148,7 @@ async def hierarchy(resident: Resident, question: Question) -> Json:
 def _space(room: Room, children: Sequence[Event]) -> Json:
     current = room.current
     shown = summary(room)
-    encryption = _text(current, "m.room.encryption", "algorithm")
+    encryption = _text(room, "m.room.encryption", "algorithm")
     rule = shown.get("join_rule")
     more: Mapping[str, object] = {
         "encryption": encryption,
@@ -173,18 +174,21 @@ def _space(room: Room, children: Sequence[Event]) -> Json:
 def _children(room: Room, *, is_suggested_only: bool) -> list[Event]:
     found: list[Event] = []
     for (kind, _), event in room.current.items():
-        via = event.content.get("via")
-        is_child = kind == "m.space.child" and isinstance(via, list) and bool(via)
-        is_suggested = event.content.get("suggested") is True
-        if is_child and (is_suggested or not is_suggested_only):
-            found.append(room.as_served(event))
+        if kind != "m.space.child":
+            continue
+        child = room.as_served(event)
+        via = child.content.get("via")
+        is_suggested = child.content.get("suggested") is True
+        is_wanted = is_suggested or not is_suggested_only
+        if isinstance(via, list) and via and is_wanted:
+            found.append(child)
     return found[:_MAX_CHILDREN]
 
 
 async def _is_accessible(resident: Resident, room: Room, origin: ServerName) -> bool:
     """Whether a user of a server could join a room, or see it without joining."""
     current = room.current
-    rule = _text(current, "m.room.join_rules", "join_rule") or "invite"
+    rule = _text(room, "m.room.join_rules", "join_rule") or "invite"
     if rule in _OPEN_RULES or visibility(current) == "world_readable":
         return True
     if has_user_with(current, origin, {"join", "invite"}):

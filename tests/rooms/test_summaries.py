@@ -177,3 +177,38 @@ def test_many_allowed_rooms() -> None:
         )
         statuses.append(side.ask("GET", "hierarchy", closed.room_id).status)
     assert statuses == [200, 404]
+
+
+def test_redacted() -> None:
+    """Of redacted state nothing is shown, and a redacted child is none."""
+    side = RoomSide()
+    child = side.ours.create(preset="public_chat")
+    via: Json = {"via": ["us.example"]}
+    space = side.ours.create(
+        preset="public_chat",
+        is_listed=True,
+        name="secret",
+        topic="secret",
+        initial_state=[
+            state("m.room.avatar", {"url": "mxc://secret"}),
+            state("m.space.child", via, child.room_id),
+        ],
+    )
+    side.join(space)
+
+    def shown() -> str:
+        answer = side.ask("GET", "hierarchy", space.room_id)
+        return f"{listing(side)}{answer.json}"
+
+    room = side.known(space)
+    kinds = ["m.room.name", "m.room.topic", "m.room.avatar", "m.space.child"]
+    redacted = [x for key, x in room.current.items() if key[0] in kinds]
+    assert len(redacted) == len(kinds)
+    assert shown().count("secret") == 6
+    assert child.room_id in shown()
+    for each in redacted:
+        content: Json = {"redacts": each.event_id}
+        side.ours.send(room, "m.room.redaction", content)
+    assert "secret" not in shown()
+    assert child.room_id not in shown()
+    assert ids(listing(side, filter={"generic_search_term": "secret"})) == []
