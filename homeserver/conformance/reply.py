@@ -150,8 +150,8 @@ def unlimited(reply: Reply) -> Reply:
     """A reply that did not come too soon after others; raises `NotTestable`."""
     if reply.is_limited:
         raise NotTestable(
-            f"the target limits requests ({reply}): let it allow more, or slow down "
-            "with --polite and --jobs 1"
+            f"the target limits requests ({reply}): let it allow more, slow down with "
+            "--polite and --jobs 1, or name more users with --user"
         )
     return reply
 

@@ -179,7 +179,7 @@ class Runner:
         except NoAnswer as problem:
             return await self._unanswered(check, problem)
         except defer.TimeoutError:
-            why = f"not over within {limit:g} s"
+            why = f"not over within {limit:g} s; --timeout SECONDS allows more"
             return "error", Outcome(is_met=False, observed=why)
         except defer.CancelledError:
             raise
