@@ -22,6 +22,7 @@ from homeserver.inbound.signed_requests import SignedAnswer, cause_of
 from homeserver.net.tls.server import presented_on
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import InvalidParam, MissingParam, NotFound, quote
+from homeserver.protocol.federation_paths import V1
 from homeserver.storage.engine.interface import StoreUnavailable
 
 _S = TypeVar("_S", bound=LocalServer)
@@ -40,12 +41,11 @@ def federation_routes(servers: LocalServers[LocalServer]) -> list[Route]:
             raise NotFound("this server delegates to no other name")
         return json_reply({"m.server": delegate_to.name})
 
-    first = "/_matrix/federation/v1"
     return [
         Route("GET", "/.well-known/matrix/server", well_known),
-        Route("GET", f"{first}/version", version),
-        signed_route(servers, "PUT", f"{first}/send/{{txnId}}", _send),
-        signed_route(servers, "GET", f"{first}/query/{{queryType}}", _query),
+        Route("GET", f"{V1}/version", version),
+        signed_route(servers, "PUT", f"{V1}/send/{{txnId}}", _send),
+        signed_route(servers, "GET", f"{V1}/query/{{queryType}}", _query),
     ]
 
 

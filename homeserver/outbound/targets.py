@@ -8,22 +8,19 @@ Specification: RFC 3986, section 3.3; Server-server API.
 
 from urllib.parse import quote as percent_encode
 
-_FEDERATION = "/_matrix/federation/v1"
+from homeserver.protocol.federation_paths import V1
 
-FEDERATION_V2 = "/_matrix/federation/v2"
-"""The base of the routes of version 2."""
-
-TRANSACTION_ROUTE = f"{_FEDERATION}/send/{{txnId}}"
+TRANSACTION_ROUTE = f"{V1}/send/{{txnId}}"
 """The template of the path of transactions."""
 
 # Allowed in a segment by RFC 3986: `!room:server`, `@user:server`, `$event`.
 _LITERAL = "!:@$"
 
 
-def federation_target(*steps: str, slash: bool = False, base: str = _FEDERATION) -> str:
+def federation_target(*steps: str, slash: bool = False, base: str = V1) -> str:
     """The path of a federation route; `slash` ends it with a slash, as in 2014.
 
-    `base` is that of version 1, or `FEDERATION_V2`.
+    `base` is `V1` or `V2` of `federation_paths`.
     """
     segments = [percent_encode(step, safe=_LITERAL) for step in steps]
     return "/".join([base, *segments]) + ("/" if slash else "")

@@ -6,8 +6,11 @@ the table of our own routes.
 Specification: Server-server API, all sections.
 """
 
-_FIRST = "/_matrix/federation/v1"
-_SECOND = "/_matrix/federation/v2"
+V1 = "/_matrix/federation/v1"
+"""The base of nearly all routes."""
+
+V2 = "/_matrix/federation/v2"
+"""The base of those whose replies have changed: joins, leaves, invites."""
 
 TEMPLATES = (
     "/.well-known/matrix/server",
@@ -17,34 +20,34 @@ TEMPLATES = (
     "/_matrix/key/v2/query",
     "/_matrix/key/v2/query/{serverName}",
     "/_matrix/key/v2/query/{serverName}/{keyId}",
-    f"{_FIRST}/version",
-    f"{_FIRST}/send/{{txnId}}",
-    f"{_FIRST}/event_auth/{{roomId}}/{{eventId}}",
-    f"{_FIRST}/backfill/{{roomId}}",
-    f"{_FIRST}/get_missing_events/{{roomId}}",
-    f"{_FIRST}/event/{{eventId}}",
-    f"{_FIRST}/state/{{roomId}}",
-    f"{_FIRST}/state_ids/{{roomId}}",
-    f"{_FIRST}/timestamp_to_event/{{roomId}}",
-    f"{_FIRST}/make_join/{{roomId}}/{{userId}}",
-    f"{_FIRST}/send_join/{{roomId}}/{{eventId}}",
-    f"{_SECOND}/send_join/{{roomId}}/{{eventId}}",
-    f"{_FIRST}/make_knock/{{roomId}}/{{userId}}",
-    f"{_FIRST}/send_knock/{{roomId}}/{{eventId}}",
-    f"{_FIRST}/invite/{{roomId}}/{{eventId}}",
-    f"{_SECOND}/invite/{{roomId}}/{{eventId}}",
-    f"{_FIRST}/make_leave/{{roomId}}/{{userId}}",
-    f"{_FIRST}/send_leave/{{roomId}}/{{eventId}}",
-    f"{_SECOND}/send_leave/{{roomId}}/{{eventId}}",
-    f"{_FIRST}/exchange_third_party_invite/{{roomId}}",
-    f"{_FIRST}/3pid/onbind",
-    f"{_FIRST}/publicRooms",
-    f"{_FIRST}/hierarchy/{{roomId}}",
-    f"{_FIRST}/query/{{queryType}}",
-    f"{_FIRST}/openid/userinfo",
-    f"{_FIRST}/user/devices/{{userId}}",
-    f"{_FIRST}/user/keys/claim",
-    f"{_FIRST}/user/keys/query",
-    f"{_FIRST}/media/download/{{mediaId}}",
-    f"{_FIRST}/media/thumbnail/{{mediaId}}",
+    f"{V1}/version",
+    f"{V1}/send/{{txnId}}",
+    f"{V1}/event_auth/{{roomId}}/{{eventId}}",
+    f"{V1}/backfill/{{roomId}}",
+    f"{V1}/get_missing_events/{{roomId}}",
+    f"{V1}/event/{{eventId}}",
+    f"{V1}/state/{{roomId}}",
+    f"{V1}/state_ids/{{roomId}}",
+    f"{V1}/timestamp_to_event/{{roomId}}",
+    f"{V1}/make_join/{{roomId}}/{{userId}}",
+    f"{V1}/send_join/{{roomId}}/{{eventId}}",
+    f"{V2}/send_join/{{roomId}}/{{eventId}}",
+    f"{V1}/make_knock/{{roomId}}/{{userId}}",
+    f"{V1}/send_knock/{{roomId}}/{{eventId}}",
+    f"{V1}/invite/{{roomId}}/{{eventId}}",
+    f"{V2}/invite/{{roomId}}/{{eventId}}",
+    f"{V1}/make_leave/{{roomId}}/{{userId}}",
+    f"{V1}/send_leave/{{roomId}}/{{eventId}}",
+    f"{V2}/send_leave/{{roomId}}/{{eventId}}",
+    f"{V1}/exchange_third_party_invite/{{roomId}}",
+    f"{V1}/3pid/onbind",
+    f"{V1}/publicRooms",
+    f"{V1}/hierarchy/{{roomId}}",
+    f"{V1}/query/{{queryType}}",
+    f"{V1}/openid/userinfo",
+    f"{V1}/user/devices/{{userId}}",
+    f"{V1}/user/keys/claim",
+    f"{V1}/user/keys/query",
+    f"{V1}/media/download/{{mediaId}}",
+    f"{V1}/media/thumbnail/{{mediaId}}",
 )

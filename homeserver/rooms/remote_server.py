@@ -18,7 +18,7 @@ from homeserver.net.cause import OURSELVES, Cause
 from homeserver.outbound.calls import USUAL, WHOLE_STATE, Call, FederationCalls
 from homeserver.outbound.client import Limits
 from homeserver.outbound.remote_error import Refused
-from homeserver.outbound.targets import FEDERATION_V2, federation_target
+from homeserver.outbound.targets import federation_target
 from homeserver.protocol.canonical_json import (
     Json,
     as_list,
@@ -29,6 +29,7 @@ from homeserver.protocol.canonical_json import (
 from homeserver.protocol.errors import MISSING, BadJson, InvalidParam, quote
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, IdFormat
+from homeserver.protocol.federation_paths import V1, V2
 from homeserver.protocol.identifiers import RoomId, ServerName, parse_room_id
 from homeserver.protocol.rooms.templates import (
     Template,
@@ -36,8 +37,6 @@ from homeserver.protocol.rooms.templates import (
     add_countersignature,
     read_template,
 )
-
-_V1 = "/_matrix/federation/v1"
 
 _MAX_SERVERS = 20  # of the reply about an alias: as many as could be asked in a minute
 
@@ -71,7 +70,7 @@ class RemoteServer:
         call = Call(
             method="GET",
             path=federation_target(route, wanted.room_id, wanted.user.user_id),
-            route=f"{_V1}/{route}/{{roomId}}/{{userId}}",
+            route=f"{V1}/{route}/{{roomId}}/{{userId}}",
             query=[("ver", each) for each in versions],
         )
         reply = await self._calls.ask(self.name, call, self._cause)
@@ -86,13 +85,13 @@ class RemoteServer:
         route = f"send_{membership}"
         limits = WHOLE_STATE if membership == "join" else USUAL
         if membership == "knock":  # younger than version 2 of the other routes
-            return await self._put(_V1, route, event, event.pdu, limits)
+            return await self._put(V1, route, event, event.pdu, limits)
         try:
-            return await self._put(FEDERATION_V2, route, event, event.pdu, limits)
+            return await self._put(V2, route, event, event.pdu, limits)
         except Refused as refused:
             if not refused.is_of_unknown_route:
                 raise
-        return _second(await self._put(_V1, route, event, event.pdu, limits))
+        return _second(await self._put(V1, route, event, event.pdu, limits))
 
     async def invite(self, event: Event, shown: Sequence[Event]) -> Event:
         """An invite of ours with the signature of the invited user's server.
@@ -109,7 +108,7 @@ class RemoteServer:
             "invite_room_state": state,
         }
         try:
-            text = await self._put(FEDERATION_V2, "invite", event, body)
+            text = await self._put(V2, "invite", event, body)
         except Refused as refused:
             # Version 1 of the route takes events of the first two room versions alone.
             is_old = version.id_format is IdFormat.SENT
@@ -118,7 +117,7 @@ class RemoteServer:
             unsigned = as_object(event.pdu.get("unsigned", {}), "`unsigned`")
             with_state = {**unsigned, "invite_room_state": state}
             old = {**event.pdu, "unsigned": with_state}
-            text = _second(await self._put(_V1, "invite", event, old))
+            text = _second(await self._put(V1, "invite", event, old))
         reply = parse_object(text)
         answered = Event.parse(
             as_object(reply.get("event", MISSING), "`event`"), version
@@ -130,7 +129,7 @@ class RemoteServer:
         call = Call(
             method="GET",
             path=federation_target("query", "directory"),
-            route=f"{_V1}/query/directory",
+            route=f"{V1}/query/directory",
             query=[("room_alias", alias)],
         )
         reply = await self._calls.ask(self.name, call, self._cause)

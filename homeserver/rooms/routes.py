@@ -18,6 +18,7 @@ from homeserver.inbound.local_servers import LocalServers
 from homeserver.inbound.routes import signed_route
 from homeserver.inbound.signed_requests import SignedAnswer
 from homeserver.protocol.canonical_json import Json, encode
+from homeserver.protocol.federation_paths import V1, V2
 from homeserver.rooms import (
     invites,
     memberships,
@@ -58,7 +59,7 @@ def room_routes(servers: LocalServers[RoomServer]) -> list[Route]:
         return await on_bind.bound(request, server.resident, is_known)
 
     return [
-        Route("PUT", f"{_V1}/3pid/onbind", bound, on_bind.admit),
+        Route("PUT", f"{V1}/3pid/onbind", bound, on_bind.admit),
         *(
             signed_route(servers, method, template, partial(_answered, answer))
             for method, template, answer in _ROUTES
@@ -85,37 +86,35 @@ def _as_v1(answer: Callable[[Resident, Question], Awaitable[bytes]]) -> Answer:
     return listed
 
 
-_V1 = "/_matrix/federation/v1"
-_V2 = "/_matrix/federation/v2"
 _EVENT = "{roomId}/{eventId}"
 _USER = "{roomId}/{userId}"
 
 _ROUTES: list[tuple[str, str, Answer]] = [
-    ("GET", f"{_V1}/make_join/{_USER}", memberships.make_join),
-    ("PUT", f"{_V1}/send_join/{_EVENT}", _as_v1(memberships.send_join_v1)),
-    ("PUT", f"{_V2}/send_join/{_EVENT}", memberships.send_join),
-    ("GET", f"{_V1}/make_knock/{_USER}", memberships.make_knock),
-    ("PUT", f"{_V1}/send_knock/{_EVENT}", memberships.send_knock),
-    ("GET", f"{_V1}/make_leave/{_USER}", memberships.make_leave),
-    ("PUT", f"{_V1}/send_leave/{_EVENT}", _as_v1(memberships.send_leave)),
-    ("PUT", f"{_V2}/send_leave/{_EVENT}", memberships.send_leave),
-    ("PUT", f"{_V1}/invite/{_EVENT}", _as_v1(invites.v1)),
-    ("PUT", f"{_V2}/invite/{_EVENT}", invites.v2),
+    ("GET", f"{V1}/make_join/{_USER}", memberships.make_join),
+    ("PUT", f"{V1}/send_join/{_EVENT}", _as_v1(memberships.send_join_v1)),
+    ("PUT", f"{V2}/send_join/{_EVENT}", memberships.send_join),
+    ("GET", f"{V1}/make_knock/{_USER}", memberships.make_knock),
+    ("PUT", f"{V1}/send_knock/{_EVENT}", memberships.send_knock),
+    ("GET", f"{V1}/make_leave/{_USER}", memberships.make_leave),
+    ("PUT", f"{V1}/send_leave/{_EVENT}", _as_v1(memberships.send_leave)),
+    ("PUT", f"{V2}/send_leave/{_EVENT}", memberships.send_leave),
+    ("PUT", f"{V1}/invite/{_EVENT}", _as_v1(invites.v1)),
+    ("PUT", f"{V2}/invite/{_EVENT}", invites.v2),
     (
         "PUT",
-        f"{_V1}/exchange_third_party_invite/{{roomId}}",
+        f"{V1}/exchange_third_party_invite/{{roomId}}",
         third_party.exchange,
     ),
-    ("GET", f"{_V1}/state/{{roomId}}", past.state),
-    ("GET", f"{_V1}/state_ids/{{roomId}}", past.state_ids),
-    ("GET", f"{_V1}/event/{{eventId}}", past.event),
-    ("GET", f"{_V1}/event_auth/{_EVENT}", past.event_auth),
-    ("GET", f"{_V1}/backfill/{{roomId}}", past.backfill),
-    ("POST", f"{_V1}/get_missing_events/{{roomId}}", past.missing_events),
-    ("GET", f"{_V1}/timestamp_to_event/{{roomId}}", past.at_timestamp),
-    ("GET", f"{_V1}/hierarchy/{{roomId}}", summaries.hierarchy),
-    ("GET", f"{_V1}/publicRooms", summaries.public_rooms),
-    ("POST", f"{_V1}/publicRooms", summaries.searched_rooms),
-    ("GET", f"{_V1}/query/directory", summaries.alias),
+    ("GET", f"{V1}/state/{{roomId}}", past.state),
+    ("GET", f"{V1}/state_ids/{{roomId}}", past.state_ids),
+    ("GET", f"{V1}/event/{{eventId}}", past.event),
+    ("GET", f"{V1}/event_auth/{_EVENT}", past.event_auth),
+    ("GET", f"{V1}/backfill/{{roomId}}", past.backfill),
+    ("POST", f"{V1}/get_missing_events/{{roomId}}", past.missing_events),
+    ("GET", f"{V1}/timestamp_to_event/{{roomId}}", past.at_timestamp),
+    ("GET", f"{V1}/hierarchy/{{roomId}}", summaries.hierarchy),
+    ("GET", f"{V1}/publicRooms", summaries.public_rooms),
+    ("POST", f"{V1}/publicRooms", summaries.searched_rooms),
+    ("GET", f"{V1}/query/directory", summaries.alias),
     ("POST", SIGN, policy_routes.sign),
 ]

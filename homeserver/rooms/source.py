@@ -21,6 +21,7 @@ from homeserver.outbound.remote_error import Refused
 from homeserver.outbound.targets import federation_target
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.federation_paths import V1
 from homeserver.protocol.identifiers import MAX_ID_BYTES, EventId, ServerName
 from homeserver.rooms.checking import MAX_SIGNERS, EventChecks, signers
 from homeserver.rooms.room import Room
@@ -32,8 +33,6 @@ MAX_BACKFILL = 100  # the same
 MAX_STATE = 20_000  # events of a state, and of its auth chain
 
 MAX_REQUESTS = 200  # to one server, for one purpose
-
-_V1 = "/_matrix/federation/v1"
 
 
 class TooMuch(Exception):
@@ -74,7 +73,7 @@ class Source:
         call = Call(
             method="POST",
             path=federation_target("get_missing_events", self._room.room_id),
-            route=f"{_V1}/get_missing_events/{{roomId}}",
+            route=f"{V1}/get_missing_events/{{roomId}}",
             content={
                 "earliest_events": sorted(earliest)[:MAX_MISSING],
                 "latest_events": list(latest)[-MAX_MISSING:],
@@ -93,7 +92,7 @@ class Source:
         call = Call(
             method="GET",
             path=federation_target("backfill", self._room.room_id),
-            route=f"{_V1}/backfill/{{roomId}}",
+            route=f"{V1}/backfill/{{roomId}}",
             query=[*usable, ("limit", str(limit))],
             limits=Limits(limit * 70_000 + 10_000, USUAL.seconds),
         )
@@ -106,7 +105,7 @@ class Source:
         call = Call(
             method="GET",
             path=federation_target("event", event_id),
-            route=f"{_V1}/event/{{eventId}}",
+            route=f"{V1}/event/{{eventId}}",
         )
         try:
             found = await self._events(call, "pdus", 1)
@@ -119,7 +118,7 @@ class Source:
         call = Call(
             method="GET",
             path=federation_target("event_auth", self._room.room_id, event_id),
-            route=f"{_V1}/event_auth/{{roomId}}/{{eventId}}",
+            route=f"{V1}/event_auth/{{roomId}}/{{eventId}}",
             limits=WHOLE_STATE,
         )
         try:
@@ -153,7 +152,7 @@ class Source:
         return Call(
             method="GET",
             path=federation_target(route, self._room.room_id),
-            route=f"{_V1}/{route}/{{roomId}}",
+            route=f"{V1}/{route}/{{roomId}}",
             query=[("event_id", event_id)],
             limits=WHOLE_STATE,
         )

@@ -37,6 +37,7 @@ from homeserver.protocol.device_lists import (
     parse_device_list,
 )
 from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.federation_paths import V1
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.storage.device_lists import DeviceListStore, KnownDevices
 
@@ -143,7 +144,7 @@ class DeviceListFetches:
         call = Call(
             method="GET",
             path=federation_target("user", "devices", user.user_id),
-            route="/_matrix/federation/v1/user/devices/{userId}",
+            route=f"{V1}/user/devices/{{userId}}",
             limits=_LIMITS,
         )
         aimed = replace(cause, aims_at=partial(self._shares.aim, key))

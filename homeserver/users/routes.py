@@ -27,6 +27,7 @@ from homeserver.protocol.errors import (
     UnknownToken,
     quote,
 )
+from homeserver.protocol.federation_paths import V1
 from homeserver.protocol.identifiers import ServerName, UserId
 from homeserver.users.media import MediaShelf
 from homeserver.users.users import Device, User, Users
@@ -63,7 +64,6 @@ def user_routes(servers: LocalServers[UserServer]) -> list[Route]:
             raise UnknownToken("there is no such OpenID token here")
         return json_reply({"sub": user_id})
 
-    first = "/_matrix/federation/v1"
     signed: list[tuple[str, str, Answer]] = [
         ("GET", "user/devices/{userId}", _devices),
         ("POST", "user/keys/query", _query),
@@ -72,9 +72,9 @@ def user_routes(servers: LocalServers[UserServer]) -> list[Route]:
         ("GET", "media/thumbnail/{mediaId}", _thumbnail),
     ]
     return [
-        Route("GET", f"{first}/openid/userinfo", user_info),
+        Route("GET", f"{V1}/openid/userinfo", user_info),
         *(
-            signed_route(servers, method, f"{first}/{template}", _answered(answer))
+            signed_route(servers, method, f"{V1}/{template}", _answered(answer))
             for method, template, answer in signed
         ),
     ]

@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Sequence
 
 from homeserver.protocol.diagnosis.hint import Hint, compared
+from homeserver.protocol.federation_paths import V1, V2
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_PREFIXES = ("/_matrix/federation/v1", "/_matrix/federation/v2", "/_matrix/federation")
+_PREFIXES = (V1, V2, "/_matrix/federation")
 _SCHEMES = ("https://", "matrix://", "http://")
 
 # RFC 3986: what is never escaped, and what need not be escaped in a path.
