@@ -1,9 +1,9 @@
 """What another server says of a room, taken into it: auth chains, states, old events.
 
-Rules: an event is entered after what authorises it. Of a reply,
-only what the event or its state rests on is entered. A state is entered whole, as half
-of one is another state. An auth event that a reply omits is asked for by its ID, and
-in vain ends nothing: what is still missing then says what has failed.
+Rules: an event is entered after what authorises it. Of a reply, only what the event or
+its state rests on is entered. A state is entered whole, as half of one is another
+state. An auth event that a reply omits is asked for by its ID. Nothing ends where that
+is in vain: what is still missing then says what has failed.
 
 Specification: Server-server API, "Retrieving events", "Backfilling and retrieving
 missing events".

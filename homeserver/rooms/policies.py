@@ -35,7 +35,7 @@ Raises `Forbidden` where there is none to be had.
 """
 
 
-class NoAnswer(Forbidden):
+class PolicyServerSilent(Forbidden):
     """The policy server did not answer."""
 
 
@@ -55,7 +55,7 @@ class Policies:
     async def recommend(
         self, event: Event, current: StateMap, cause: Cause = OURSELVES
     ) -> Event:
-        """As `Recommend`; raises `NoAnswer` where the server is silent."""
+        """As `Recommend`; raises `PolicyServerSilent` where the server is silent."""
         policy = PolicyServer.of(current)
         if policy is None or not needs_policy(event) or policy.has_signed(event):
             return event
@@ -79,4 +79,4 @@ class Policies:
             raise Forbidden(told.public, told.in_full) from None
         except Unreachable as problem:
             told = problem.explanation.after("the policy server does not answer: ")
-            raise NoAnswer(told.public, told.in_full) from None
+            raise PolicyServerSilent(told.public, told.in_full) from None

@@ -41,7 +41,7 @@ from homeserver.protocol.rooms.state import membership_of
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.gaps import Gaps
 from homeserver.rooms.missing import Missing
-from homeserver.rooms.policies import NoAnswer
+from homeserver.rooms.policies import PolicyServerSilent
 from homeserver.rooms.room import Room
 from homeserver.rooms.rooms import Rooms
 from homeserver.rooms.turn import Turn
@@ -178,7 +178,7 @@ class RoomReceiver:
             asking = self._rooms.recommend(event, room.current, cause)
             try:
                 signed = await self._gaps.in_time(until, asking)
-            except (NoAnswer, defer.TimeoutError):
+            except (PolicyServerSilent, defer.TimeoutError):
                 break
             except Forbidden:
                 continue

@@ -104,7 +104,7 @@ class Room:
         return self._residents.at(number)
 
     def _state(self, number: int) -> StateMap:
-        return self.states.map(number)
+        return self.states.map(number)  # `states` is another one when a room is read
 
     def has_member(self, server_name: ServerName) -> bool:
         """Whether a user of a server is joined now."""
@@ -159,9 +159,9 @@ class Room:
     # What becomes of an event. `Turn` alone calls the methods below that change it.
 
     async def number_before(self, prev: Iterable[EventId]) -> int | None:
-        """The number of the state after events.
+        """The number of the state before an event with these `prev_events`.
 
-        None if one of theirs is not known.
+        None if the state after one of them is not known.
         """
         numbers: set[int] = set()
         for each in prev:

@@ -287,7 +287,7 @@ class Rooms:
         return not room.is_stale
 
     async def _is_stale(self, room: Room) -> bool:
-        if self.store.is_shared and not room.lock.locked:
+        if self.store.is_shared and not room.lock.locked:  # our turn may be writing
             revision = await self.store.revision(room.room_id)
             if revision != room.revision and not room.lock.locked:
                 room.is_stale = True

@@ -128,10 +128,9 @@ class Turn:
 
     def written(self) -> RoomChange | None:
         """What is to be written; None if nothing has changed."""
-        room = self.room
-        states = room.states.unsaved()
         if not self.has_changed and not self._outgoing:
             return None
+        room = self.room
         joined, left = room.states.joins(room.members_number, room.current_number)
         return RoomChange(
             room.room_id,
@@ -139,7 +138,7 @@ class Turn:
             room.revision,
             list(room.extremities),
             room.current_number,
-            states,
+            room.states.unsaved(),
             [room.entries[each].stored(x) for each, x in self._events.items()],
             self._redactions,
             self._outgoing,

@@ -35,7 +35,7 @@ async def walk_back(intake: Intake, event: Event) -> None:
     Raises `Unreachable`, `TooMuch` and `Overloaded`.
     """
     chain: Events = {event.event_id: event}
-    with suppress(Refused):  # a server may know this route not, and others
+    with suppress(Refused):  # a server without this route may have the others
         await _go_back(intake, chain)
     for event_id in lacked_before(intake.room, chain)[:_STATES]:
         with suppress(Refused):
