@@ -12,7 +12,7 @@ from homeserver.inbound.pdu_checks import PduChecker
 from homeserver.net.cause import Cause
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import Forbidden, quote
-from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.event import AUTHORISED_VIA, Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName
 from homeserver.rooms.room import Room
@@ -23,8 +23,6 @@ _LARGE_BATCH = 5000  # of a state: there is one time limit for the keys of each 
 
 # Whose keys are fetched for one purpose: as many fetches of ours as may wait at a time.
 MAX_SIGNERS = 1000
-
-_VIA = "join_authorised_via_users_server"
 
 
 class EventChecks:
@@ -121,7 +119,7 @@ def signers(pdus: Iterable[Json]) -> set[str]:
     found: set[str] = set()
     for pdu in pdus:
         content = pdu.get("content")
-        via = content.get(_VIA) if isinstance(content, dict) else None
+        via = content.get(AUTHORISED_VIA) if isinstance(content, dict) else None
         named = [pdu.get("sender"), pdu.get("event_id"), via]
         found.update(x.partition(":")[2] for x in named if isinstance(x, str))
     return found

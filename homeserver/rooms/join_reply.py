@@ -18,7 +18,7 @@ from homeserver.net.cause import Cause
 from homeserver.net.cooperate import Pace
 from homeserver.protocol.canonical_json import Json, parse_object
 from homeserver.protocol.errors import BadJson, ProtocolError, TooLarge, listed, quote
-from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.event import AUTHORISED_VIA, Event
 from homeserver.protocol.identifiers import EventId, ServerName, UserId
 from homeserver.protocol.rooms.state import (
     CREATE,
@@ -34,8 +34,6 @@ MAX_EVENTS = 50_000  # of a state with its auth chain: some 400 MB of memory
 
 # Commas and brackets, which bound the values in memory: events have about thirty.
 _MAX_VALUES = 4_000_000
-
-_VIA = "join_authorised_via_users_server"
 
 DECISIVE = frozenset({CREATE, POWER_LEVELS, JOIN_RULES})
 """The state by which other events are judged: a room is not joined without it."""
@@ -126,7 +124,7 @@ class JoinReplyReader:
     ) -> Event:
         """The join, with the signature that it needs of another server."""
         version = join.room_version
-        via = join.content.get(_VIA)
+        via = join.content.get(AUTHORISED_VIA)
         if isinstance(reply.event, UnsetType):
             if via is not None:
                 raise BadJson("there is no `event`, which needs another signature")

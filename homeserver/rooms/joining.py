@@ -17,7 +17,7 @@ from msgspec import Struct
 from homeserver.net.cause import OURSELVES
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import BadJson, Forbidden, quote
-from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.event import AUTHORISED_VIA, Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
@@ -36,8 +36,6 @@ from homeserver.rooms.remote_server import RemoteServer
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 from homeserver.rooms.turn import Turn
-
-_VIA = "join_authorised_via_users_server"
 
 
 class Joined(Struct, frozen=True):
@@ -98,7 +96,7 @@ class Joiner:
         content: Json = {**profile, "membership": "join"}
         if needs_authorisation(room.current, room.room_version, user):
             by = await self._resident.authorising_user(room, user)
-            content[_VIA] = by.user_id
+            content[AUTHORISED_VIA] = by.user_id
         new = NewEvent("m.room.member", user, content, user.user_id)
         sent = await self._rooms.send(room.room_id, new)
         return Joined(room, sent.event.event_id, None)

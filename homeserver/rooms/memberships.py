@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.errors import Forbidden, IncompatibleRoomVersion, InvalidParam
-from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.event import AUTHORISED_VIA, Event
 from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.authorization import NotAllowed
@@ -29,8 +29,6 @@ from homeserver.rooms.replies import events_json, joined_reply
 from homeserver.rooms.resident import Resident
 from homeserver.rooms.room import Room
 from homeserver.rooms.turn import Turn
-
-_VIA = "join_authorised_via_users_server"
 
 # Client-server API, "Stripped state".
 _SHOWN: Sequence[StateKey] = (
@@ -52,7 +50,7 @@ async def make_join(resident: Resident, question: Question) -> Json:
     content: Json = {"membership": "join"}
     if needs_authorisation(room.current, room.room_version, user):
         via = await resident.authorising_user(room, user)
-        content[_VIA] = via.user_id
+        content[AUTHORISED_VIA] = via.user_id
     return await _template(resident, room, user, content)
 
 
@@ -134,7 +132,7 @@ async def _received(
         event, Sent(membership, room.room_id, question.event_id, question.origin)
     )
     pdu = question.content
-    via = event.content.get(_VIA)
+    via = event.content.get(AUTHORISED_VIA)
     if membership == "join" and room.room_version.has_restricted_joins and via:
         pdu = await _countersigned(resident, room, event)
     checked = await resident.checks.one(
@@ -147,10 +145,12 @@ async def _received(
 
 async def _countersigned(resident: Resident, room: Room, event: Event) -> Json:
     """A restricted join with our signature; the conditions are checked once more."""
-    via = event.content[_VIA]
+    via = event.content[AUTHORISED_VIA]
     user = UserId.parse(via) if isinstance(via, str) else None
     if user is None or user.server_name != resident.server_name:
-        raise InvalidParam(f"`{_VIA}` is not a user of {resident.server_name}")
+        raise InvalidParam(
+            f"`{AUTHORISED_VIA}` is not a user of {resident.server_name}"
+        )
     if needs_authorisation(room.current, room.room_version, event.sender):
         await resident.authorising_user(room, event.sender)
     return resident.rooms.author.countersigned(event)

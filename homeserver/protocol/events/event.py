@@ -40,6 +40,9 @@ from homeserver.protocol.signing import SigningKey, sign
 
 MAX_EVENT_BYTES = 65536  # Client-server API, "Size limits"; with signatures
 
+AUTHORISED_VIA = "join_authorised_via_users_server"
+"""In the content of a restricted join: the user whose server lets it happen."""
+
 # Each event compares these, and Python looks up a member of an Enum slowly.
 _SENT, _BASE64 = IdFormat.SENT, IdFormat.BASE64
 
@@ -209,7 +212,7 @@ class Event(Struct, frozen=True):
             signers.add(self.sender.server_name)
         if self.room_version.id_format is _SENT:
             signers.add(parse_event_domain(self.event_id))
-        via = self.content.get("join_authorised_via_users_server")
+        via = self.content.get(AUTHORISED_VIA)
         if (
             self.type == "m.room.member"
             and self.content.get("membership") == "join"

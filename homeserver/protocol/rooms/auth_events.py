@@ -8,7 +8,7 @@ Specification: Server-server API, "Auth events selection".
 """
 
 from homeserver.protocol.canonical_json import Json
-from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.event import AUTHORISED_VIA, Event
 from homeserver.protocol.events.room_versions import RoomVersion
 from homeserver.protocol.rooms.state import (
     CREATE,
@@ -64,7 +64,7 @@ def _member_keys(
     if membership == "invite":
         token = invite_token(content)
         keys += [] if token is None else [("m.room.third_party_invite", token)]
-    via = content.get("join_authorised_via_users_server")
+    via = content.get(AUTHORISED_VIA)
     if (
         membership == "join"
         and rules_of(version).has_signed_joins

@@ -19,7 +19,7 @@ from homeserver.protocol.errors import (
     ProtocolError,
     quote,
 )
-from homeserver.protocol.events.event import Event
+from homeserver.protocol.events.event import AUTHORISED_VIA, Event
 from homeserver.protocol.events.room_versions import RoomVersion, parse_room_version
 from homeserver.protocol.identifiers import EventId, RoomId, ServerName, UserId
 from homeserver.protocol.rooms.building import unsigned_event
@@ -29,8 +29,6 @@ from homeserver.protocol.rooms.versions import rules_of
 
 # Where the event is to be in the room, as the template has it.
 _PLACE = ("depth", "prev_events", "auth_events")
-
-_VIA = "join_authorised_via_users_server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +104,13 @@ def read_template(reply: Json, wanted: Wanted) -> Template:
 
 
 def _authorised_by(content: Json) -> dict[str, str]:
-    if _VIA not in content:
+    if AUTHORISED_VIA not in content:
         return {}
-    via = content[_VIA]
+    via = content[AUTHORISED_VIA]
     if not isinstance(via, str):
-        raise BadJson(f"`{_VIA}` of the template is not a string")
+        raise BadJson(f"`{AUTHORISED_VIA}` of the template is not a string")
     UserId.parse(via)
-    return {_VIA: via}
+    return {AUTHORISED_VIA: via}
 
 
 @dataclass(frozen=True, slots=True)
