@@ -171,6 +171,7 @@ CALLS: list[tuple[type, str, Call]] = [
     (OutboundQueue, "add", lambda h: h.queue.add(DOWN, [], [{}], is_ephemeral=True)),
     (OutboundQueue, "state", lambda h: h.queue.state(DOWN, 2)),
     (OutboundQueue, "retry_immediately", lambda h: h.queue.retry_immediately(DOWN)),
+    (OutboundQueue, "forget_failures", lambda h: h.queue.forget_failures(DOWN)),
     (OutboundQueue, "repeat", lambda h: h.queue.repeat(DOWN, 1, lambda _, __: b"{}")),
     (OutboundQueue, "drop", lambda h: h.queue.drop(DOWN, 3)),
     (OutboundQueue, "drop_transaction", lambda h: h.queue.drop_transaction(DOWN)),
