@@ -4,6 +4,7 @@ Used by the scripts and by the tests. Every process ends with the context that s
 it.
 """
 
+import atexit
 import json
 import re
 import secrets
@@ -261,3 +262,10 @@ def _give_port() -> int:
         while len(_given) > (_MOST_GIVEN if sys.platform == "linux" else 0):
             _given.popleft().close()
         return port
+
+
+@atexit.register
+def _give_back() -> None:
+    """Close what would be reported as left open."""
+    while _given:
+        _given.popleft().close()

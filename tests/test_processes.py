@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,19 @@ def test_half_a_character(endpoint: Endpoint) -> None:
     (endpoint.folder / "said").write_bytes(b"\xc3")
     with endpoint.running() as process:
         first_line(process)
+
+
+def test_no_port_is_left_open() -> None:
+    """Ports that were given and never used are no noise at the end of a process."""
+    program = "from scripts.processes import free_ports; free_ports(3)"
+    done = subprocess.run(
+        [sys.executable, "-W", "always::ResourceWarning", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(processes.__file__).parent.parent,
+    )
+    assert done.stderr == ""
 
 
 def test_no_mistake(endpoint: Endpoint) -> None:
