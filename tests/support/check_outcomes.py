@@ -7,7 +7,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 
 from homeserver.conformance.check import Check
-from homeserver.conformance.outcome import Outcome
+from homeserver.conformance.outcome import NotTestable, Outcome
 from homeserver.conformance.reply import Reply
 from tests.support.coroutines import result_of
 
@@ -16,6 +16,15 @@ def outcome_of(check: Check, t: object) -> Outcome:
     """The outcome of a check with a target, as far as the check looks at it."""
     run = cast("Callable[[object], Coroutine[Deferred[Any], Any, Outcome]]", check.run)
     return result_of(run(t))
+
+
+def said_of(check: Check, t: object) -> str:
+    """What a check makes of a target."""
+    try:
+        outcome = outcome_of(check, t)
+    except NotTestable:
+        return "not testable"
+    return "met" if outcome.is_met else "not met"
 
 
 def reply(status: int, **members: object) -> Reply:

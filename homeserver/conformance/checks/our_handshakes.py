@@ -119,8 +119,12 @@ async def asked_for_certificate(t: Target) -> Outcome:
         and details.tls is not None
         and details.tls.certificate is not None
     ]
+    # Where the target delegates, its certificate names the host that is delegated to.
+    own = [t.name.host, *(each.certificate_name for each in t.ground.routes)]
     problems = [
-        problem for each in shown if (problem := check_name(_read(each), t.name.host))
+        found[0]
+        for each in shown
+        if all(found := [check_name(_read(each), name) for name in own])
     ]
     return expect(
         reply.is_ok and not problems,
