@@ -25,7 +25,7 @@ from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.auth_graph import UnknownAuthEvent
 from homeserver.protocol.rooms.authorization import NotAllowed
 from homeserver.protocol.rooms.receipt import Outcome
-from homeserver.protocol.rooms.templates import Sent, check_invite_state, check_sent
+from homeserver.protocol.rooms.templates import Required, check_invite_state, check_sent
 from homeserver.rooms.question import Question
 from homeserver.rooms.replies import events_json
 from homeserver.rooms.resident import Resident
@@ -72,7 +72,7 @@ async def _received(
     event = Event.parse(pdu, room_version)
     check_sent(
         event,
-        Sent("invite", question.room_id, question.event_id, question.origin, own),
+        Required("invite", question.room_id, question.event_id, question.origin, own),
     )
     check_invite_state(items, question.room_id, room_version)
     checked = await resident.checks.one(

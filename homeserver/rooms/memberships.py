@@ -21,7 +21,7 @@ from homeserver.protocol.rooms.building import NewEvent
 from homeserver.protocol.rooms.receipt import Outcome
 from homeserver.protocol.rooms.restricted_joins import needs_authorisation
 from homeserver.protocol.rooms.state import StateKey
-from homeserver.protocol.rooms.templates import Sent, check_sent
+from homeserver.protocol.rooms.templates import Required, check_sent
 from homeserver.rooms.destinations import destinations
 from homeserver.rooms.entry import Entry
 from homeserver.rooms.question import Question
@@ -129,7 +129,7 @@ async def _received(
     room = await resident.room(question)
     event = Event.parse(question.content, room.room_version)
     check_sent(
-        event, Sent(membership, room.room_id, question.event_id, question.origin)
+        event, Required(membership, room.room_id, question.event_id, question.origin)
     )
     pdu = question.content
     via = event.content.get(AUTHORISED_VIA)

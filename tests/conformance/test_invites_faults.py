@@ -14,7 +14,7 @@ from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS, RoomVersion
 from homeserver.protocol.identifiers import RoomId, ServerName, UserId
 from homeserver.protocol.rooms.state import membership_of
-from homeserver.protocol.rooms.templates import Sent, check_invite_state, check_sent
+from homeserver.protocol.rooms.templates import Required, check_invite_state, check_sent
 from homeserver.rooms.author import Author
 from homeserver.rooms.checking import EventChecks
 from homeserver.rooms.invites import _version
@@ -58,17 +58,17 @@ def _with_a_wrong_one(pdu: Any, own: ServerName) -> Json:
     return {**pdu, "signatures": signatures}
 
 
-def _overlooks(change: Callable[[Event, Sent], Sent]) -> Fault:
+def _overlooks(change: Callable[[Event, Required], Required]) -> Fault:
     """Demands of an event in one thing what it has."""
 
-    def check(event: Event, sent: Sent) -> None:
+    def check(event: Event, sent: Required) -> None:
         check_sent(event, change(event, sent))
 
     return patched({"homeserver.rooms.invites.check_sent": check})
 
 
 def _overlooks_the_type() -> Fault:
-    def check(event: Event, sent: Sent) -> None:
+    def check(event: Event, sent: Required) -> None:
         pdu = {**event.pdu, "type": "m.room.member"}
         as_member = Event.parse(pdu, event.room_version)
         check_sent(as_member, replace(sent, event_id=as_member.event_id))
@@ -76,7 +76,7 @@ def _overlooks_the_type() -> Fault:
     return patched({"homeserver.rooms.invites.check_sent": check})
 
 
-def _of_state_key(event: Event, sent: Sent) -> Sent:
+def _of_state_key(event: Event, sent: Required) -> Required:
     target = UserId.parse(event.state_key or "").server_name
     return replace(sent, target=target)
 

@@ -114,7 +114,7 @@ def _authorised_by(content: Json) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Required:
     """The properties that a route requires of a signed membership event."""
 
     membership: str
@@ -129,28 +129,30 @@ class Sent:
     """Of an invite: the server of the invited user, which is ours."""
 
 
-def check_sent(event: Event, sent: Sent) -> None:
+def check_sent(event: Event, required: Required) -> None:
     """Check the event of `send_join`, `send_knock`, `send_leave` and `invite`.
 
     Raises `InvalidParam`. Signatures and rules are checked apart.
     """
     expected = [
         ("`type`", event.type, "m.room.member"),
-        ("`membership`", membership_of(event), sent.membership),
-        ("`room_id`", event.room_id, sent.room_id),
-        ("the event's ID", event.event_id, sent.event_id),
-        ("the sender's server", event.sender.server_name.name, sent.origin.name),
+        ("`membership`", membership_of(event), required.membership),
+        ("`room_id`", event.room_id, required.room_id),
+        ("the event's ID", event.event_id, required.event_id),
+        ("the sender's server", event.sender.server_name.name, required.origin.name),
     ]
     for what, found, asked in expected:
         if found != asked:
             raise InvalidParam(f"{what} is {quote(found)}, not {asked}")
     if event.state_key is None:
         raise InvalidParam("a member event has a state key")
-    if sent.target is None:
+    if required.target is None:
         if event.state_key != event.sender.user_id:
             raise InvalidParam("the state key is another user than the sender")
-    elif UserId.parse(event.state_key).server_name != sent.target:
-        raise InvalidParam(f"{quote(event.state_key)} is not a user of {sent.target}")
+    elif UserId.parse(event.state_key).server_name != required.target:
+        raise InvalidParam(
+            f"{quote(event.state_key)} is not a user of {required.target}"
+        )
 
 
 def check_invite_state(
