@@ -14,7 +14,7 @@ from msgspec import to_builtins
 
 from homeserver.cli.options import fail, json_option, parsed, read_file
 from homeserver.cli.times import now_ts
-from homeserver.protocol.diagnosis.explanation import Explanation, Given
+from homeserver.protocol.diagnosis.explanation import Findings, Given
 from homeserver.protocol.diagnosis.explanation import explain as explain_material
 from homeserver.protocol.diagnosis.material import MAX_BYTES, read_keys, read_material
 from homeserver.protocol.errors import ProtocolError, printable, quote
@@ -138,29 +138,29 @@ def _read(file: BinaryIO, read: Callable[[bytes], _T]) -> _T:
         fail(2, f"{printable(file.name)}: {problem}")
 
 
-def _show(explanation: Explanation, *, as_json: bool) -> None:
-    """Print an explanation; exits with 1 if something does not verify."""
+def _show(findings: Findings, *, as_json: bool) -> None:
+    """Print findings; exits with 1 if something does not verify."""
     if as_json:
-        members = {"verifies": explanation.verifies, **to_builtins(explanation)}
+        members = {"verifies": findings.verifies, **to_builtins(findings)}
         print(json.dumps(members))
     else:
-        print("\n".join(map(printable, _told(explanation))))
-    if not explanation.verifies:
+        print("\n".join(map(printable, _told(findings))))
+    if not findings.verifies:
         sys.exit(1)
 
 
-def _told(explanation: Explanation) -> Iterator[str]:
-    what = explanation.kind.replace("-", " ")
-    if explanation.room_version is not None:
-        what += f" {explanation.event_id or '(no ID)'}"
-        what += f", as of room version {explanation.room_version}"
-    if explanation.verifies:
+def _told(findings: Findings) -> Iterator[str]:
+    what = findings.kind.replace("-", " ")
+    if findings.room_version is not None:
+        what += f" {findings.event_id or '(no ID)'}"
+        what += f", as of room version {findings.room_version}"
+    if findings.verifies:
         yield f"{what}: it verifies"
         return
-    yield f"{what}: it does not verify" if explanation.hints else f"{what}: not checked"
-    for hint in explanation.hints:
+    yield f"{what}: it does not verify" if findings.hints else f"{what}: not checked"
+    for hint in findings.hints:
         yield f"  {hint.code}: {hint.sentence}"
-    for each in explanation.unchecked:
+    for each in findings.unchecked:
         yield f"  not checked: {each}"
 
 

@@ -147,7 +147,7 @@ class ClientCertificates:
         if ours == shown.sha256 or self._problem(shown, name) is None:
             return None, PROVEN_SECONDS
         why = f"its server presents another one (SHA-256 {ours}); {problem}"
-        return Explanation(why, why), _REFUSED_SECONDS
+        return Explanation.plain(why), _REFUSED_SECONDS
 
     def _problem(self, shown: ShownCertificate, name: str) -> str | None:
         """Why the certificate alone does not prove `name`; None if it does."""
@@ -167,7 +167,7 @@ class ClientCertificates:
         if bound.is_reached:
             bound.refuse()
             why = "too many servers are being asked"
-            return Explanation(why, why), 0.0
+            return Explanation.plain(why), 0.0
         try:
             async with self._limits.slots:
                 return await self._client.reach(origin, cause), _REFUSED_SECONDS

@@ -33,7 +33,7 @@ from homeserver.protocol.xmatrix import Authorization
 Kind = Literal["request", "event", "key-document"]
 
 
-class Explanation(Struct, frozen=True):
+class Findings(Struct, frozen=True):
     """What was found."""
 
     kind: Kind
@@ -67,7 +67,7 @@ class Given(Struct, frozen=True):
     """The ID that a peer has for the event."""
 
 
-def explain(material: Material, given: Given) -> Explanation:
+def explain(material: Material, given: Given) -> Findings:
     """Whether `material` verifies, and if not, why."""
     if isinstance(material, RawRequest):
         return _explain_request(material, given)
@@ -76,28 +76,28 @@ def explain(material: Material, given: Given) -> Explanation:
     return _explain_document(material, given)
 
 
-def _explain_request(request: RawRequest, given: Given) -> Explanation:
+def _explain_request(request: RawRequest, given: Given) -> Findings:
     parsed: list[Authorization] = []
     for header in request.authorizations:
         try:
             parsed.append(Authorization.parse(header))
         except BadAuthorization as problem:
             unknown = Hint("header-missing", str(problem))
-            return Explanation("request", diagnose_header(header) or [unknown])
+            return Findings("request", diagnose_header(header) or [unknown])
     if not parsed:
         text = "the request has no Authorization header; sign it"
-        return Explanation("request", [Hint("header-missing", text)])
+        return Findings("request", [Hint("header-missing", text)])
     [first, *_] = parsed
     own_name = given.destination or first.destination or _host(request)
     if own_name is None:
-        return Explanation(
+        return Findings(
             "request", unchecked=["the signature: for which server? Give --destination"]
         )
     hints = diagnose_destination(first, own_name)
     keys = given.keys.get(first.origin, ())
     if not keys:
         missing = f"the signature: --keys has no keys of {first.origin}"
-        return Explanation("request", hints, [missing])
+        return Findings("request", hints, [missing])
     in_header = None if first.destination is None else first.destination.name
     named = (request.host, in_header)
     received = ReceivedRequest(
@@ -107,9 +107,7 @@ def _explain_request(request: RawRequest, given: Given) -> Explanation:
         own_name,
         [name for name in named if name is not None],
     )
-    return Explanation(
-        "request", [*hints, *run(diagnose_request(received, parsed, keys))]
-    )
+    return Findings("request", [*hints, *run(diagnose_request(received, parsed, keys))])
 
 
 def _host(request: RawRequest) -> ServerName | None:
@@ -119,7 +117,7 @@ def _host(request: RawRequest) -> ServerName | None:
         return None
 
 
-def _explain_event(event: GivenEvent, given: Given) -> Explanation:
+def _explain_event(event: GivenEvent, given: Given) -> Findings:
     found = [
         _as_of(event, room_version, given)
         for room_version in _room_versions(event, given)
@@ -138,7 +136,7 @@ def _room_versions(event: GivenEvent, given: Given) -> Sequence[RoomVersion]:
     return [each.room_version for each in possible]
 
 
-def _as_of(event: GivenEvent, room_version: RoomVersion, given: Given) -> Explanation:
+def _as_of(event: GivenEvent, room_version: RoomVersion, given: Given) -> Findings:
     hints = run(diagnose_event(event.pdu, room_version, given.keys))
     if given.event_id is not None:
         hints += run(diagnose_event_id(event.pdu, room_version, given.event_id))
@@ -154,17 +152,17 @@ def _as_of(event: GivenEvent, room_version: RoomVersion, given: Given) -> Explan
             for name in sorted(parsed.required_signers, key=str)
             if name not in given.keys
         ]
-    return Explanation("event", hints, unchecked, room_version.version, own_id)
+    return Findings("event", hints, unchecked, room_version.version, own_id)
 
 
-def _explain_document(document: GivenDocument, given: Given) -> Explanation:
+def _explain_document(document: GivenDocument, given: Given) -> Findings:
     server_name = given.origin
     if server_name is None:
         try:
             server_name = ServerName.parse(document.server_name or "")
         except ProtocolError as problem:
             hint = Hint("document-member", f"`server_name`: {problem}")
-            return Explanation("key-document", [hint])
+            return Findings("key-document", [hint])
     hints = run(
         diagnose_key_document(
             document.data,
@@ -173,4 +171,4 @@ def _explain_document(document: GivenDocument, given: Given) -> Explanation:
             given.now_ts,
         )
     )
-    return Explanation("key-document", hints)
+    return Findings("key-document", hints)

@@ -7,7 +7,7 @@ import pytest
 
 from homeserver.protocol.canonical_json import Json, as_object, encode
 from homeserver.protocol.diagnosis.candidate_keys import CandidateKey
-from homeserver.protocol.diagnosis.explanation import Explanation, Given, explain
+from homeserver.protocol.diagnosis.explanation import Findings, Given, explain
 from homeserver.protocol.diagnosis.hint import CODES
 from homeserver.protocol.diagnosis.material import MAX_BYTES, read_keys, read_material
 from homeserver.protocol.errors import BadJson, NotJson, ProtocolError
@@ -28,7 +28,7 @@ DOCUMENT = build_v2(
 KEYS = {THEM.server_name: [CandidateKey(THEM.key.verify_key)]}
 
 
-def explained(data: bytes, **more: Any) -> Explanation:
+def explained(data: bytes, **more: Any) -> Findings:
     """The explanation of a file, with the keys of the other server."""
     found = explain(read_material(data), Given(NOW, **{"keys": KEYS, **more}))
     assert {hint.code for hint in found.hints} <= CODES.keys()
@@ -52,7 +52,7 @@ def test_right_request() -> None:
         assert (found.kind, found.hints, found.unchecked) == ("request", [], ())
 
 
-def codes(found: Explanation) -> list[str]:
+def codes(found: Findings) -> list[str]:
     """The codes of the hints."""
     return [hint.code for hint in found.hints]
 
