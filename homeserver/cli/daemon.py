@@ -20,7 +20,7 @@ from homeserver.control.client import (
     MAX_WAIT_SECONDS,
     ControlClient,
     ControlError,
-    load_token,
+    parse_token,
 )
 from homeserver.net.interruptions import ending
 from homeserver.protocol.identifiers import ServerName
@@ -75,16 +75,17 @@ class Daemon(Struct, frozen=True):
             fail(2, str(problem))
 
     def _token(self, *, needs_token: bool) -> tuple[str | None, str]:
-        """The token, and where it comes from."""
+        """The token, and where it comes from; raises `ValueError`."""
         if not needs_token:
             return None, ""
         if self.token_file is None:
-            token = os.environ.get(_TOKEN_VARIABLE)
+            token = os.environb.get(_TOKEN_VARIABLE.encode())
             if token is None:
                 fail(2, f"--lab needs --token-file FILE or {_TOKEN_VARIABLE}")
-            return token, _TOKEN_VARIABLE
+            return parse_token(token, _TOKEN_VARIABLE), _TOKEN_VARIABLE
+        source = str(self.token_file)
         try:
-            return load_token(self.token_file), str(self.token_file)
+            return parse_token(self.token_file.read_bytes(), source), source
         except OSError as problem:
             fail(2, f"{self.token_file} cannot be read: {problem.strerror}")
 

@@ -107,14 +107,14 @@ class ControlClient:
         cls, url: str, token: str | None, token_source: str, server: str | None = None
     ) -> Self:
         """A client of the daemon at `http://HOST:PORT`; raises `ValueError`."""
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname or parts.path not in {"", "/"}:
+        try:
+            host, port = _split(url)
+        except ValueError:
             raise ValueError(
                 f"{url!r} is not the URL of a control API, http://HOST:PORT"
-            )
+            ) from None
         start = "start it with: homeserver lab"
-        port = 80 if parts.port is None else parts.port
-        place = ControlPlace(parts.hostname, port, url, start, token_source)
+        place = ControlPlace(host, port, url, start, token_source)
         return cls(place, token, server)
 
     def get(self, *steps: str, timeout: float = 10.0, **arguments: object) -> Json:
@@ -184,11 +184,27 @@ class ControlClient:
         return ControlError(str(reason), status, said)
 
 
+def _split(url: str) -> tuple[str, int]:
+    """The host and the port of a URL that has nothing else; raises `ValueError`."""
+    parts = urlsplit(url)
+    host, more = parts.hostname, (parts.path.strip("/"), parts.query, parts.username)
+    if parts.scheme != "http" or not host or any(more):
+        raise ValueError(url)
+    host.encode("idna")
+    return host, 80 if parts.port is None else parts.port
+
+
 def load_token(file: Path) -> str:
     """The token in a file; raises `ValueError` if it does not fit into a header."""
-    found = re.fullmatch(rb"\s*([!-~]+)\s*", file.read_bytes())
+    try:
+        return parse_token(file.read_bytes(), str(file))
+    except ValueError as problem:
+        raise ValueError(f"control.token_file: {problem}") from None
+
+
+def parse_token(data: bytes, where: str) -> str:
+    """The token in what `where` has; raises `ValueError`, which names it."""
+    found = re.fullmatch(rb"\s*([!-~]+)\s*", data)
     if found is None:
-        raise ValueError(
-            f"control.token_file: {file} has no token in it, one word of ASCII"
-        )
+        raise ValueError(f"{where} has no token in it, one word of ASCII")
     return found[1].decode("ascii")

@@ -132,9 +132,27 @@ LABS: list[tuple[list[str], str]] = [
         "is not the URL of a",
     ),
     (["--lab", "127.0.0.1:8008", "--token-file", "{token}"], "is not the URL of a con"),
-    (["--lab", "http://a:x", "--token-file", "{token}"], "Port could not be cast"),
+    *(
+        (
+            ["--lab", url, "--token-file", "{token}"],
+            f"{url!r} is not the URL of a control API, http://HOST:PORT",
+        )
+        for url in (
+            "",
+            "http://a:x",
+            "http://a:65536",
+            "http://a..b",
+            "http://[::1",
+            "http://u@a:1",
+            "http://a:1/x",
+            "http://a:1/?x",
+        )
+    ),
     (["--lab", "http://127.0.0.1:1", "--token-file", "no"], "no cannot be read: No su"),
-    (["--lab", "http://127.0.0.1:1", "--token-file", "{empty}"], "has no token in it"),
+    (
+        ["--lab", "http://127.0.0.1:1", "--token-file", "{empty}"],
+        "empty has no token in it",
+    ),
     (["--lab", "http://127.0.0.1:1", "-c", "x.toml"], "-c and --lab name two daemons"),
 ]
 
@@ -148,6 +166,15 @@ def test_bad_lab(tmp_path: Path, words: list[str], message: str) -> None:
     status, said = failed(run("peers", *(each.format(**files) for each in words)))
     assert status == 2
     assert message in said
+
+
+@pytest.mark.parametrize("token", ["", "two words", "\udcff", "tök"])
+def test_bad_token_in_the_environment(token: str) -> None:
+    """What is no token is not sent."""
+    variables = {"HOMESERVER_LAB_TOKEN": token}
+    done = run("peers", "--lab", "http://127.0.0.1:1", env=variables)
+    said = "HOMESERVER_LAB_TOKEN has no token in it, one word of ASCII\n"
+    assert failed(done) == (2, said)
 
 
 def test_lab_that_does_not_run(tmp_path: Path) -> None:
