@@ -105,7 +105,10 @@ class _Choice:
                 return self._over_all(call)
             name = name or next(iter(self._names), None)
             if name is None:
-                raise NotFound("there is no server here")
+                raise NotFound(
+                    "there is no server here; POST /v1/servers makes one, and "
+                    "`homeserver servers --make`"
+                )
             return self._ask(check_ours(name, self._names), call)
 
         return answer

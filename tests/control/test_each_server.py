@@ -21,6 +21,12 @@ from tests.support.http_connection import Answer, ask, site
 A, B = map(ServerName.parse, ["a.test", "b.test"])
 
 
+NO_SERVER = (
+    "there is no server here; POST /v1/servers makes one, and "
+    "`homeserver servers --make`"
+)
+
+
 class Servers:
     """Servers that answer with how often they were asked, and how."""
 
@@ -99,7 +105,11 @@ def test_which_server(
             "/v1/servers/c.test/things",
             "'c.test' is not a server here; there is a.test",
         ),
-        ([], "/v1/things", "there is no server here"),
+        (
+            [],
+            "/v1/things",
+            NO_SERVER,
+        ),
         (
             [A],
             "/v1/servers/c.test",

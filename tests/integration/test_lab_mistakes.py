@@ -11,6 +11,7 @@ BAD_SERVER = "/v1/servers/bad.test"
 NEW: list[tuple[Any, str]] = [
     ({"nam": "a"}, "did you mean 'name'?"),
     ({"name": "a b"}, "not a server name"),
+    ({"name": ""}, "not a server name"),
     ({"rules": [{"do": {"http.x": 1}}]}, "http.x"),
     ({"name": "A.test"}, "`name`: 'A.test' has capitals"),
     ({"name": "a.test:0"}, "port 0 needs"),

@@ -195,7 +195,9 @@ class LabServers:
         shared = self._ground.shared
         if wanted.takes_any_name:
             return self._names.next(self._servers), shared
-        text = wanted.name or f"{_bracketed(shared.address)}:0"
+        text = wanted.name
+        if text is None:
+            text = f"{_bracketed(shared.address)}:0"
         if text.endswith(":0"):
             if wanted.name is not None and wanted.listen == "shared":
                 raise InvalidParam('`name`: port 0 needs `"listen": "own"`')
