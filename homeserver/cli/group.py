@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from click.exceptions import NoArgsIsHelpError
+from click.shell_completion import CompletionItem
 
 from homeserver.cli.options import fail
 from homeserver.protocol.errors import quote
@@ -29,10 +30,34 @@ class _Text(click.types.StringParamType):
         except UnicodeEncodeError:
             shown = quote(text.encode("utf-8", "surrogateescape"))
             self.fail(f"{shown} is not text in UTF-8", param, ctx)
+        if not text and isinstance(param, click.Argument):
+            self.fail("it is empty", param, ctx)
         return text
 
 
 _TEXT = _Text()
+
+
+class _FileName(click.ParamType[Any]):
+    """The name of a file or a folder; an empty one would be the current folder."""
+
+    def __init__(self, kind: click.ParamType[Any]) -> None:
+        self._kind = kind
+        self.name = kind.name
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        """As the type itself."""
+        if value == "":
+            self.fail("the name is empty", param, ctx)
+        return self._kind.convert(value, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """As the type itself."""
+        return self._kind.shell_complete(ctx, param, incomplete)
 
 
 class Group(click.Group):
@@ -41,7 +66,7 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """As `click.Group`."""
         command = super().get_command(ctx, cmd_name)
-        return None if command is None else with_texts(command)
+        return None if command is None else with_types(command)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As `click.Group`."""
@@ -65,11 +90,13 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def with_texts(command: click.Command) -> click.Command:
-    """The command, whose options and arguments that are text have to be UTF-8."""
+def with_types(command: click.Command) -> click.Command:
+    """The command, whose options and arguments have the types of this module."""
     for each in command.params:
         if each.type is click.STRING:
             each.type = _TEXT
+        elif isinstance(each.type, (click.Path, click.File)):
+            each.type = _FileName(each.type)
     return command
 
 
@@ -89,6 +116,7 @@ def _misuse_in_one_line(ctx: click.Context) -> Iterator[None]:
         text = re.sub(r"a valid integer( range)?", "a whole number", text)
         text = re.sub(r"a valid float( range)?", "a number", text)
         text = re.sub(r"in the range (\S+)<=x<=(\S+)", r"from \1 to \2", text)
+        text = re.sub(r"in the range x>=(\S+)", r"\1 or more", text)
         text = re.sub(
             r"\. \(?Did (you mean) (one of: )?([^?]*\?)\)?", r"; did \1 \3", text
         )

@@ -18,7 +18,7 @@ import click
 
 from homeserver import __version__
 from homeserver.cli.ending import written_output
-from homeserver.cli.group import Group, with_texts
+from homeserver.cli.group import Group, with_types
 from homeserver.cli.options import (
     config_option,
     fail,
@@ -66,7 +66,7 @@ class _InOrderOfUse(Group):
             return super().get_command(ctx, cmd_name)
         module = import_module(f"homeserver.cli.{_MODULES[cmd_name]}")
         command: click.Command = getattr(module, cmd_name)
-        return with_texts(command)
+        return with_types(command)
 
 
 @click.group(

@@ -1,6 +1,7 @@
 """Arguments that are no text in UTF-8, and numbers that are none, are told in words."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -53,6 +54,7 @@ NUMBERS = [
     ("whole", ["conform", "--jobs", "x"], "'--jobs': 'x' is not a whole number;"),
     ("number", ["conform", "--timeout", "x"], "'--timeout': 'x' is not a number;"),
     ("range", ["run", "--workers", "65"], "'--workers': 65 is not from 1 to 64;"),
+    ("least", ["fault", "remove", "0"], "0 is not 1 or more;"),
     ("float range", ["conform", "--timeout", "0"], "is not from 0.1 to 3600;"),
 ]
 
@@ -71,3 +73,25 @@ def test_names_of_files(words: list[str]) -> None:
     status, said = failed(run(*words))
     assert status == 2
     assert "No such file or directory" in said
+
+
+NO_NAMES = [
+    ("folder", ["init", "--server-name", "a.test", ""], "'DIR': the name is empty;"),
+    ("configuration", ["received", "-c", ""], "'--config': the name is empty;"),
+    ("output", ["conform", "b.test", "--output", ""], "'--output': the name is empty;"),
+    ("data", ["lab", "--data", ""], "'--data': the name is empty;"),
+    ("file", ["explain", ""], "'FILE': the name is empty;"),
+    ("room", ["room", "join", ""], "'ROOM': it is empty;"),
+]
+
+
+@cases("words said", NO_NAMES)
+def test_empty_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], said: str
+) -> None:
+    """An empty name is not that of the current folder."""
+    monkeypatch.chdir(tmp_path)
+    status, line = failed(run(*words))
+    assert status == 2
+    assert said in line
+    assert list(tmp_path.iterdir()) == []
