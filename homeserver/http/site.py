@@ -172,8 +172,7 @@ class _Channel(ClosingChannel):
         """Keep lines of the arriving request, if it is recorded."""
         if self.site.request_log.is_recorded:
             request = cast("BoundedRequest", self.requests[-1])
-            first = b" ".join((*self.first_line, self.http_version))
-            request.start_line = request.start_line or first
+            request.start_line = b" ".join((*self.first_line, self.http_version))
             request.header_lines = [*request.header_lines, *lines]
 
     def timeoutConnection(self) -> None:

@@ -16,6 +16,16 @@ def ask(lab: Lab, server: Server, kind: str = "A", *options: str) -> Dug:
     return dig(lab.dns, name, kind, *options)
 
 
+def test_a_late_answer_is_recorded_from_its_question(lab: Lab) -> None:
+    """The record has when the question came, not when it was answered."""
+    server = lab.server()
+    put(lab, server, {"dns.delay": 0.5}, match={"method": "A"})
+    ask(lab, server)
+    answered_ts = time.time_ns() / 10**6
+    [asked] = server.expect(kind="dns", direction="in", method="A")
+    assert asked.json["started_ts"] <= answered_ts - 499
+
+
 CODES = [
     ("dns.nxdomain", "NXDOMAIN"),
     ("dns.servfail", "SERVFAIL"),
