@@ -141,7 +141,6 @@ FORMS = [
                 for name, value in p.items()
             )
         ),
-        is_must=False,
     ),
     _row(
         "A11",
