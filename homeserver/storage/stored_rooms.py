@@ -77,12 +77,6 @@ def load_states(
     ]
 
 
-_COLUMNS = (
-    "position, event_id, outcome, check_number, rule, why, state_before, state_after,"
-    " event, redacted_by"
-)
-
-
 def load_events(
     cursor: Cursor, own: ServerName, room_id: RoomId, had: Had
 ) -> Iterator[StoredEvent]:
