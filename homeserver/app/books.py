@@ -1,9 +1,10 @@
 """What the control API tells and forgets of other servers, for each of our servers.
 
-Rules: only parts that were made are asked: nothing is made to be shown or forgotten.
-What is in memory belongs to a kind of state, and is forgotten with it: how servers were
-last seen to the pins, the counts of their requests to what was received, mistakes on
-purpose to the queue.
+Rules: where all our servers are asked, only parts that were made are: nothing is made
+to be shown or forgotten. The books of one server make its parts. What is in memory
+belongs to a kind of state, and is forgotten with it: how servers were last seen to the
+pins, the counts of their requests to what was received, mistakes on purpose to the
+queue.
 """
 
 from collections.abc import Iterator
