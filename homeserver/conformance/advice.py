@@ -43,7 +43,7 @@ each version, and rooms that invite, ban or deny users of ours.
     --setup 'python3 conf/conform/setup.py'"""
 
 OTHER_NAME = """\
-The target calls itself {served!r} in its key document, and was named {name} here.
+The target calls itself {served} in its key document, and was named {name} here.
 Names are compared byte for byte, so a right server refuses what is signed for another
 one. Name it as it calls itself; --target-address says where it is."""
 

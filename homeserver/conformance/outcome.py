@@ -1,11 +1,16 @@
 """What came of a check, before its severity is looked at.
 
-Rules: values. `expected` and `observed` are for a person, one line each.
+Rules: values. `expected` and `observed` are for a person, one line each, whatever the
+target said.
 """
 
 from collections.abc import Iterable
 
 from msgspec import Struct
+
+from homeserver.protocol.errors import printable
+
+_MAX_SHOWN = 2000  # characters of one thing observed; a reply may have megabytes
 
 
 class NotTestable(Exception):
@@ -77,4 +82,8 @@ def each_of(outcomes: Iterable[tuple[str, Outcome]]) -> Outcome:
 
 
 def _shown(observed: Iterable[object]) -> str:
-    return "; ".join(str(each) for each in observed)
+    return "; ".join(_line(str(each)) for each in observed)
+
+
+def _line(text: str) -> str:
+    return printable(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")

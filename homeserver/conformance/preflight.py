@@ -30,7 +30,7 @@ from homeserver.conformance.seen import Seen
 from homeserver.conformance.setup import Maker
 from homeserver.conformance.target import Target
 from homeserver.net.addresses import SocketAddress
-from homeserver.protocol.errors import ProtocolError
+from homeserver.protocol.errors import ProtocolError, quote
 
 _PROBE_SECONDS = 40.0  # a target that cannot connect to us tries for ten or thirty
 
@@ -79,7 +79,9 @@ async def look(
     reply = await target.send("GET", "/_matrix/key/v2/server", takes_limit=True)
     served = reply.json.get("server_name", ground.target.name)
     if served != ground.target.name:
-        facts.advice.append(OTHER_NAME.format(served=served, name=ground.target))
+        facts.advice.append(
+            OTHER_NAME.format(served=quote(served, 300), name=ground.target)
+        )
     facts.version = await _version(target)
     await _choose_names(ground, facts)
     await _find_literals(ground, facts)

@@ -18,7 +18,13 @@ from homeserver.conformance.checks import (
     queries,
     sending_choices,
 )
-from homeserver.conformance.outcome import NotTestable, Outcome
+from homeserver.conformance.outcome import (
+    NotTestable,
+    Outcome,
+    expect,
+    reported,
+    unmet,
+)
 from homeserver.conformance.reply import Reply
 from homeserver.http.reply import Reply as OurReply
 from homeserver.protocol.canonical_json import Json
@@ -206,3 +212,17 @@ def test_a_restricted_join(
     outcome = outcome_of(closed_rooms.condition_met, t)
     assert outcome.is_met is is_met
     assert said in outcome.observed
+
+
+OUTCOMES: Sequence[Callable[[str], Outcome]] = [
+    lambda said: expect(False, said),  # noqa: FBT003 - as checks call it
+    unmet,
+    reported,
+]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_what_is_observed_is_a_line(outcome: Callable[[str], Outcome]) -> None:
+    """A target may say megabytes, and what a terminal obeys."""
+    assert outcome("a\x1b[2J\nb").observed == r"a\x1b[2J\nb"
+    assert outcome("x" * 1_000_000).observed == "x" * 2000 + "..."

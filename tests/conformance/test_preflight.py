@@ -88,6 +88,13 @@ def test_a_target_that_was_named_otherwise(on_stage: Stage) -> None:
     assert said.startswith("The target calls itself 'LOCALHOST' in its key document")
     assert "localhost:" in said
 
+    def endless(document: dict[str, Any]) -> dict[str, Any]:
+        return {**document, "server_name": "\x1b" + "a" * 100_000}
+
+    [said] = _advice(on_stage, changed_json("/_matrix/key/v2/server", endless))
+    assert said.startswith("The target calls itself '\\x1baaa")
+    assert len(said) < 1000
+
 
 def _advice(on_stage: Stage, fault: Fault) -> list[str]:
     """What a run with a fault says first."""
