@@ -9,6 +9,7 @@ then a job blocks the reactor for as long as that engine takes.
 """
 
 from typing import TypeVar
+from weakref import finalize
 
 from homeserver.protocol.identifiers import ServerName
 from homeserver.storage.engine.connection import Connection, transaction
@@ -30,10 +31,9 @@ class ImmediateDatabase:
         `owner` is as in `migrate`.
         """
         self._connection = connection or connect_in_memory()
+        # Not by `__del__`: in a circle, the connection may end first, with a warning.
+        finalize(self, self._connection.close)
         migrate(self._connection, owner)
-
-    def __del__(self) -> None:
-        self._connection.close()
 
     async def write(self, job: Job[_T]) -> _T:
         """As `Database.write`."""
