@@ -47,6 +47,7 @@ class LeavingResponses:
         for exchange in list(self._exchanges):
             if isinstance(reason.value, EndedByRule):
                 exchange.reason, exchange.error = "rule", str(reason.value)
+                exchange.status = None  # unless its head has left
             else:
                 exchange.is_gone = True
             self._close(exchange)
