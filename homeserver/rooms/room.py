@@ -71,7 +71,7 @@ class Room:
         """The state whose joined users the store has as such."""
 
         self.revision = 0
-        """How often the store has it written; 0 before the first time."""
+        """As the store has it: each change adds one. 0 before the first time."""
 
         self.waiting_redactions: dict[EventId, list[EventId]] = {}
         """The accepted redactions of each event that is not known yet."""
