@@ -17,6 +17,10 @@ MAX_RECORDED_BYTES = 2**20
 
 Headers = Sequence[tuple[str, str]]
 
+# Recipients take a line that ends without CR, too: RFC 9112, section 2.2.
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_END_OF_LINE = re.compile(r"\r?\n")
+
 _STATUS = re.compile(r"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: .*)?", re.DOTALL)
 _LENGTH = re.compile(r"[0-9]{1,18}")  # Python reads no number of any length
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
@@ -79,17 +83,19 @@ def read_message(data: bytes, asked: str = "") -> Message | None:
     response answers.
     """
     interim: list[int] = []
+    at = 0
     while True:
-        head, end, data = data.partition(b"\r\n\r\n")
-        if not end:
+        end = _END_OF_HEAD.search(data, at)
+        if end is None:
             return None
-        start_line, *lines = head.decode("latin-1").split("\r\n")
+        head, at = data[at : end.start()], end.end()
+        start_line, *lines = _END_OF_LINE.split(head.decode("latin-1"))
         status = _status(start_line)
         if status is None or status >= 200:
             break
         interim.append(status)
     headers = read_headers(lines)
-    body, is_whole = _read_body(data, headers)
+    body, is_whole = _read_body(data[at:], headers)
     has_none = asked == "HEAD" or status in {204, 304}
     return Message.of(headers, body, start_line, interim, is_whole=has_none or is_whole)
 

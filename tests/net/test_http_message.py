@@ -29,6 +29,12 @@ CHUNKED = f"{OK}\r\nTransfer-Encoding: Chunked\r\n\r\n"
             Message.of([("Content-Length", "2")], b"ab", OK),
         ),
         (
+            "lines without CR",
+            f"HTTP/1.1 102 Go on\n\n{OK}\nA: 1\r\nContent-Length: 2\n\nab\n\n",
+            "",
+            Message.of([("A", "1"), ("Content-Length", "2")], b"ab\n\n", OK, [102]),
+        ),
+        (
             "cut",
             f"{OK}\r\nContent-Length: 3\r\n\r\nab",
             "",
