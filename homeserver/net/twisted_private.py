@@ -94,6 +94,10 @@ class _Parser(_newclient.HTTPClientParser):
         except (ValueError, AttributeError):
             raise ParseError("not a header", header) from None
 
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Called by Twisted for a line that is too long, in place of its end."""
+        raise ValueError(f"a line of its head has over {self.MAX_LENGTH} bytes")
+
     def statusReceived(self, status: bytes) -> None:
         """Called by Twisted for the first line."""
         if _STATUS_LINE.fullmatch(status) is None:
@@ -194,11 +198,7 @@ def when_sent(transport: Any, call: Callable[[], object]) -> None:
     It is not called if the connection ends before. A transport without a method of this
     name has passed it on to the system.
     """
-    wait = getattr(transport, "when_sent", None)
-    if wait is None:
-        call()
-    else:
-        wait(call)
+    getattr(transport, "when_sent", lambda done: done())(call)
 
 
 class LaterTls(TLSMemoryBIOFactory):

@@ -194,6 +194,14 @@ def test_bad_heads(head: bytes, line: str, *, is_recorded: bool) -> None:
     assert describe(failed.value).startswith(f"it is not HTTP: '{line}")
 
 
+@cases("head", [("status", b"HTTP/1.1 200 "), ("header", _OK + b"A: ")])
+def test_a_line_without_an_end(head: bytes) -> None:
+    """It is refused as such: the peer has not ended the connection."""
+    with pytest.raises(ResponseFailed) as failed:
+        result_of(_answered(head + b"x" * 16385))
+    assert describe(failed.value) == "a line of its head has over 16384 bytes"
+
+
 @pytest.mark.parametrize(
     "line", ["HTTP/1.1 200", "HTTP/1.0 200 OK", "HTTP/1.1 299 \xe9"]
 )
