@@ -15,13 +15,12 @@ from homeserver.http.reply import Reply, json_reply
 from homeserver.http.request import Request
 from homeserver.http.router import Answer
 from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.federation_paths import V1
 
-_V1 = "/_matrix/federation/v1"
-
-MISSING = f"{_V1}/get_missing_events/"
+MISSING = f"{V1}/get_missing_events/"
 """What the paths begin with of the question that comes first."""
 
-STATE = (f"{_V1}/state_ids/", f"{_V1}/state/")
+STATE = (f"{V1}/state_ids/", f"{V1}/state/")
 """What the paths begin with of the questions for a state."""
 
 
@@ -50,10 +49,10 @@ class GapAnswers:
         """By the templates of routes."""
         return {
             f"{MISSING}{{roomId}}": lambda _: json_reply({"events": self._filling}),
-            f"{_V1}/event/{{eventId}}": self._event,
-            f"{_V1}/backfill/{{roomId}}": lambda _: self._transaction([]),
-            f"{_V1}/state_ids/{{roomId}}": self._state_ids,
-            f"{_V1}/state/{{roomId}}": self._state,
+            f"{V1}/event/{{eventId}}": self._event,
+            f"{V1}/backfill/{{roomId}}": lambda _: self._transaction([]),
+            f"{V1}/state_ids/{{roomId}}": self._state_ids,
+            f"{V1}/state/{{roomId}}": self._state,
         }
 
     def _event(self, request: Request) -> Reply:

@@ -24,9 +24,8 @@ from homeserver.lab.servers.description import (
 )
 from homeserver.lab.servers.names import free_port
 from homeserver.net.tls.certificate import Certificate
+from homeserver.protocol.federation_paths import V1
 from homeserver.protocol.identifiers import ServerName
-
-_V1 = "/_matrix/federation/v1"
 
 _ABOUT_ROOMS = (
     "backfill/{roomId}",
@@ -209,8 +208,8 @@ def not_found(_: Request) -> Reply:
 
 
 _USUAL: Mapping[str, Answer] = {
-    f"{_V1}/send/{{txnId}}": taken,
-    **{f"{_V1}/{route}": not_found for route in _ABOUT_ROOMS},
+    f"{V1}/send/{{txnId}}": taken,
+    **{f"{V1}/{route}": not_found for route in _ABOUT_ROOMS},
 }
 
 

@@ -34,11 +34,11 @@ from homeserver.conformance.reply import (
     unlimited,
 )
 from homeserver.conformance.target import Target
+from homeserver.protocol.federation_paths import V1
 
 _UNSUPPORTED = "Server-server API, Unsupported endpoints"
 _STANDARDS = "Server-server API, API standards"
-_V1 = "/_matrix/federation/v1"
-_VERSION = f"{_V1}/version"
+_VERSION = f"{V1}/version"
 
 LONG_SECONDS = 10.0
 """Within which a malformed head is answered, or its connection closed."""
@@ -60,13 +60,13 @@ def _unrecognized(reply: Reply, code: int) -> Outcome:
 @check("H01", must, _UNSUPPORTED)
 async def unknown_path(t: Target) -> Outcome:
     """An unknown path under federation is answered by 404 M_UNRECOGNIZED."""
-    return _unrecognized(await t.plain("GET", f"{_V1}/{t.fresh('none')}"), 404)
+    return _unrecognized(await t.plain("GET", f"{V1}/{t.fresh('none')}"), 404)
 
 
 @check("H02", must, _UNSUPPORTED, needs=[TRUSTED_NAME])
 async def unknown_path_signed(t: Target) -> Outcome:
     """A signed request of an unknown path is answered by 404 M_UNRECOGNIZED."""
-    path = f"{_V1}/{t.fresh('none')}"
+    path = f"{V1}/{t.fresh('none')}"
     return _unrecognized(await t.request(t.server(), "GET", path), 404)
 
 
@@ -161,7 +161,7 @@ async def two_lengths(t: Target) -> Outcome:
         ("Content-Length", "2"),
         ("Transfer-Encoding", "chunked"),
     ]
-    path = f"{_V1}/send/{t.fresh('t')}"
+    path = f"{V1}/send/{t.fresh('t')}"
     wanted = "status 400, or a closed connection"
     connection = await t.connect()
     try:

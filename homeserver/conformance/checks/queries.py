@@ -32,8 +32,7 @@ from homeserver.conformance.reply import (
 )
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
-
-V1 = "/_matrix/federation/v1"
+from homeserver.protocol.federation_paths import V1
 
 _QUERY = "Server-server API, GET /_matrix/federation/v1/query/"
 _PROFILE = _QUERY + "profile"

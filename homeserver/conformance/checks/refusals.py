@@ -9,10 +9,10 @@ from homeserver.conformance.check import TRUSTED_NAME, check, must
 from homeserver.conformance.outcome import Outcome, each_of, expect
 from homeserver.conformance.reply import Reply
 from homeserver.conformance.target import Target
+from homeserver.protocol.federation_paths import V1
 
 _STANDARDS = "Server-server API, API standards"
-_V1 = "/_matrix/federation/v1"
-_VERSION = f"{_V1}/version"
+_VERSION = f"{V1}/version"
 
 
 @check("H05", must, _STANDARDS)
@@ -21,8 +21,8 @@ async def form_of_refusals(t: Target) -> Outcome:
     found = [
         (f"{method} {path}", _is_error(await t.plain(method, path)))
         for method, path in (
-            ("GET", f"{_V1}/{t.fresh('none')}"),
-            ("GET", f"{_V1}/publicRooms"),
+            ("GET", f"{V1}/{t.fresh('none')}"),
+            ("GET", f"{V1}/publicRooms"),
             ("DELETE", _VERSION),
         )
     ]
@@ -42,7 +42,7 @@ async def beyond_ascii(t: Target) -> Outcome:
     """A user ID outside ASCII is answered in JSON of UTF-8, by 200 or 4xx."""
     user = quote(f"@\u00fcser\u2603:{t.name}", safe="@:")
     query = f"user_id={user}"
-    reply = await t.request(t.server(), "GET", f"{_V1}/query/profile", query=query)
+    reply = await t.request(t.server(), "GET", f"{V1}/query/profile", query=query)
     return expect(
         (reply.is_ok or reply.is_refusal) and isinstance(reply.content, dict),
         reply,
@@ -87,7 +87,7 @@ async def every_refusal(t: Target) -> Outcome:
     found: list[tuple[str, Outcome]] = []
     for target in _REFUSING:
         path, _, query = target.partition("?")
-        reply = await t.request(t.server(), "GET", _V1 + path, query=query or None)
+        reply = await t.request(t.server(), "GET", V1 + path, query=query or None)
         found.append((f"GET {target}", _has_code(reply)))
     for method, target in _REFUSING_BODIES:
         path = f"/_matrix/federation{target}"

@@ -12,7 +12,7 @@ from homeserver.conformance.check import (
     info,
     must,
 )
-from homeserver.conformance.checks.queries import V1, get, not_found
+from homeserver.conformance.checks.queries import get, not_found
 from homeserver.conformance.outcome import NotTestable, Outcome, expect, reported
 from homeserver.conformance.reply import (
     Reply,
@@ -22,6 +22,7 @@ from homeserver.conformance.reply import (
 )
 from homeserver.conformance.target import Target
 from homeserver.protocol.canonical_json import Json
+from homeserver.protocol.federation_paths import V1
 
 _OPENID = "Server-server API, GET /_matrix/federation/v1/openid/userinfo"
 _KEYS = "Server-server API, POST /_matrix/federation/v1/user/keys/query"

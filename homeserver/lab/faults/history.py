@@ -21,11 +21,11 @@ from homeserver.lab.faults.forger import (
     in_each,
 )
 from homeserver.protocol.canonical_json import Json, parse_object
+from homeserver.protocol.federation_paths import V1
 
-_V1 = "/_matrix/federation/v1"
-_MISSING = f"{_V1}/get_missing_events/"
-_BACKFILL = f"{_V1}/backfill/"
-_EVENT, _EVENT_AUTH = f"{_V1}/event/", f"{_V1}/event_auth/"
+_MISSING = f"{V1}/get_missing_events/"
+_BACKFILL = f"{V1}/backfill/"
+_EVENT, _EVENT_AUTH = f"{V1}/event/", f"{V1}/event_auth/"
 
 _BOUNDED = (
     "It takes none of these events, asks a bounded number of times, and then asks for "

@@ -19,11 +19,11 @@ from homeserver.lab.faults.forger import (
 )
 from homeserver.protocol.canonical_json import Json, as_object
 from homeserver.protocol.events.event import Event
+from homeserver.protocol.federation_paths import V1, V2
 from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.building import NewEvent
 
-_V1, _V2 = "/_matrix/federation/v1", "/_matrix/federation/v2"
-_SEND = (f"{_V1}/send_join/", f"{_V2}/send_join/")
+_SEND = (f"{V1}/send_join/", f"{V2}/send_join/")
 
 _FAILS = "The join fails: it has no room with this state."
 _PART = "It leaves the event out, or the join fails."

@@ -20,11 +20,11 @@ from homeserver.lab.faults.forger import (
 )
 from homeserver.protocol.canonical_json import Json, as_object
 from homeserver.protocol.errors import BadJson
+from homeserver.protocol.federation_paths import V1
 from homeserver.protocol.identifiers import UserId
 from homeserver.protocol.rooms.building import NewEvent
 
-_V1 = "/_matrix/federation/v1"
-_STATE, _STATE_IDS = f"{_V1}/state/", f"{_V1}/state_ids/"
+_STATE, _STATE_IDS = f"{V1}/state/", f"{V1}/state_ids/"
 
 _LEVELS = "m.room.power_levels"
 

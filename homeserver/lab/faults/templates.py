@@ -17,9 +17,9 @@ from homeserver.lab.faults.forger import (
     changed_events,
 )
 from homeserver.protocol.canonical_json import Json, as_object
+from homeserver.protocol.federation_paths import V1
 
-_V1 = "/_matrix/federation/v1"
-_MAKE = (f"{_V1}/make_join/", f"{_V1}/make_knock/", f"{_V1}/make_leave/")
+_MAKE = (f"{V1}/make_join/", f"{V1}/make_knock/", f"{V1}/make_leave/")
 
 _NEXT = "It signs and sends no such event, and tries the next server."
 
