@@ -6,6 +6,7 @@ What name servers, websites and peers can do wrong is in the modules beside this
 import pytest
 
 from tests.support.discovery_cases import CASES, HOSTS, Case
+from tests.support.ipv6 import skip_without
 from tests.support.name_servers import NameServer, serving
 from tests.support.real_discovery import (
     SERVICES,
@@ -26,6 +27,7 @@ def test_worked_case(case: Case) -> None:
 
     Nothing is looked up but what the steps name, and nobody else is connected to.
     """
+    skip_without(case.listens_on)
     host, port, host_header, certificate_name = case.route
     right = TlsServer(certify(certificate_name), host=case.listens_on)
     wrong = TlsServer(certify("a.test", "b.test", "s.test"))

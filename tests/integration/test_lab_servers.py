@@ -11,6 +11,7 @@ import pytest
 from homeserver.lab.authority.faults import CERTIFICATE_FAULTS
 from homeserver.testing import Lab, LabError, Server
 from tests.support.eventually import HANGING_SECONDS
+from tests.support.ipv6 import skip_without
 
 VERSION = "/_matrix/federation/v1/version"
 PROFILE = "/_matrix/federation/v1/query/profile?user_id=@a:b&field=displayname"
@@ -44,6 +45,7 @@ def test_servers_are_what_they_are_told_to_be(
     lab: Lab, host: str, told: dict[str, str]
 ) -> None:
     """Each kind of name has its keys, and a certificate for strict clients."""
+    skip_without(host)
     server = lab.server(**told)
     context = ssl.create_default_context(cadata=lab.ca_pem)
     context.verify_flags |= ssl.VERIFY_X509_STRICT

@@ -15,6 +15,7 @@ from homeserver.outbound.transport.connector import Unreachable
 from homeserver.protocol.canonical_json import encode, parse_object
 from homeserver.protocol.identifiers import ServerName
 from tests.support.certificates import Issued, issue, issue_for
+from tests.support.ipv6 import skip_without
 from tests.support.memory_database import MemoryDatabase
 from tests.support.real_outbound import reaching
 from tests.support.recording_peers import (
@@ -166,6 +167,7 @@ def test_good_key_document_makes_up_for_any_certificate(
 ) -> None:
     """Whatever is wrong with a certificate, a key document that names it proves it."""
     address = "::1" if host == "[::1]" else "127.0.0.1"
+    skip_without(address)
     peer = RecordingPeer(issued, http(b"{}"), host=address)
     if versions is not None:
         peer.versions = versions

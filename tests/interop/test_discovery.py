@@ -15,6 +15,7 @@ import pytest
 from scripts.processes import LOOPBACK, first_line, free_ports, running_nameserver
 from scripts.synapse import Synapse
 from tests.interop.conftest import Pair
+from tests.support.ipv6 import skip_without
 from tests.support.network_namespace import NAMESERVER, network
 from tests.support.synapse_servers import EDU, Neighbourhood
 from tests.support.synapse_users import User
@@ -150,6 +151,7 @@ def test_both_are_found(island: Island, way: Way) -> None:
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_names_with_ports_need_no_records(pair: Pair, alice: User, host: str) -> None:
     """A name with a port, or an address, is connected to as it is."""
+    skip_without(host.strip("[]"))
     [port] = free_ports(1)
     listen = f"{LOOPBACK if host == 'localhost' else host}:{port}"
     name = f"{host}:{port}"

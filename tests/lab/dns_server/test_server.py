@@ -19,6 +19,7 @@ from homeserver.lab.dns_server.records import Record
 from homeserver.lab.dns_server.server import DnsServer, Responder
 from homeserver.lab.dns_server.zone import Question, Reply, Zone
 from tests.support.eventually import HANGING_SECONDS
+from tests.support.ipv6 import skip_without
 from tests.support.lab_name_server import RECORDS, Lab, parse, query, start
 from tests.support.logged_errors import LoggedErrors
 from tests.support.waiting import pause, reactor, wait, wait_for_thread
@@ -275,6 +276,7 @@ def test_a_client_that_does_not_read_is_not_read_from(lab: Lab) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 def test_udp_and_tcp_have_one_port(host: str) -> None:
     """A free port is one for both; a port that is taken is an error."""
+    skip_without(host)
     lab = start(Zone("lab.test").answer, host)
     assert lab.where.port > 0
     with pytest.raises(CannotListenError):
