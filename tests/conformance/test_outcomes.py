@@ -15,8 +15,8 @@ from homeserver.conformance.check import Check
 from homeserver.conformance.checks import (
     closed_rooms,
     key_fetches,
-    queries,
     sending_choices,
+    unsigned_requests,
 )
 from homeserver.conformance.outcome import (
     NotTestable,
@@ -45,7 +45,7 @@ def unsigned(of_send: Reply, others: Reply) -> Outcome:
     async def plain(_: str, target: str, *__: object) -> Reply:
         return of_send if target.endswith("/send/1") else others
 
-    return outcome_of(queries.unsigned, SimpleNamespace(plain=plain))
+    return outcome_of(unsigned_requests.unsigned, SimpleNamespace(plain=plain))
 
 
 # (the reply of `send`, that of the other routes, whether it is met, what is said)
