@@ -1,9 +1,11 @@
 """Runs of the command that checks another homeserver, as processes."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from tests.support.strange_targets import StrangeTarget
 
@@ -36,14 +38,17 @@ def _command() -> list[str]:
 def run_against(target: StrangeTarget, *more: str) -> Iterator[subprocess.Popen[str]]:
     """A run that goes on."""
     address = ["--target-address", target.address, "--timeout", "3", *more]
-    process = subprocess.Popen(
-        [*_command(), "localhost:1", "--format", "json", *address],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    # A run that is killed leaves its temporary folder.
+    with TemporaryDirectory() as temporary:
+        process = subprocess.Popen(
+            [*_command(), "localhost:1", "--format", "json", *address],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": temporary},
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
