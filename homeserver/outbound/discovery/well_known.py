@@ -8,11 +8,9 @@ Specification: Server-server API, "Resolving server names", step 3, and "GET
 /.well-known/matrix/server" for how long its answers are kept; RFC 9111, section 5.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from msgspec import Struct
 from twisted.internet import defer
@@ -35,6 +33,7 @@ from homeserver.outbound.discovery.freshness import (
     header_values,
     within_bounds,
 )
+from homeserver.outbound.discovery.hop import PORT, Hop, NoDelegation
 from homeserver.outbound.transport.budget import Allowance, Budgets, OverBudget
 from homeserver.outbound.transport.connection import Get, NoAnswer
 from homeserver.outbound.transport.dialer import Dialer, Target, without
@@ -42,12 +41,11 @@ from homeserver.outbound.transport.failures import NotDialled
 from homeserver.outbound.transport.response import Response
 from homeserver.protocol.canonical_json import as_text, parse_object
 from homeserver.protocol.discovery import LookupFailed
-from homeserver.protocol.errors import MISSING, ProtocolError, quote
+from homeserver.protocol.errors import MISSING, ProtocolError
 from homeserver.protocol.identifiers import ServerName
 
 PATH = "/.well-known/matrix/server"
 
-_PORT = 443
 
 _MAX_BODY_BYTES = 50 * 1024  # as other homeservers; real documents have 100 bytes
 _MAX_REDIRECTS = 5  # a website needs one or two
@@ -74,9 +72,6 @@ _REDIRECTS = frozenset(
     }
 )
 
-# A path and a query as a request may have them, bounded because failures are cached.
-_TARGET = re.compile(r"/[!-~]{0,999}")
-
 
 class Delegation(Struct, frozen=True):
     """The content of a well-known document."""
@@ -88,10 +83,6 @@ class Delegation(Struct, frozen=True):
 
 class _TriedInPart(LookupFailed):
     """Failed with the few attempts of a client; with all attempts it may succeed."""
-
-
-class _NoDelegation(Exception):
-    """The answer delegates to no server; `str()` says why."""
 
 
 class WellKnown:
@@ -179,7 +170,7 @@ class WellKnown:
         except LookupFailed as failure:
             handled(failure)
             return failed(str(failure), failure.reason), self._silences.fail(host)
-        except _NoDelegation as answer:
+        except NoDelegation as answer:
             self._silences.succeed(host)
             return LookupFailed(str(answer), "no_delegation"), _FAILURE_SECONDS
         self._silences.succeed(host)
@@ -193,16 +184,16 @@ class WellKnown:
     async def _follow(self, host: str, cause: Cause) -> Response:
         """The response with status 200 that the redirects lead to.
 
-        Raises `_NoDelegation` for another response, `LookupFailed` for none, and
+        Raises `NoDelegation` for another response, `LookupFailed` for none, and
         `OverBudget`.
         """
-        hop = _Hop(f"https://{host}{PATH}", host, _PORT, host, PATH)
+        hop = Hop(f"https://{host}{PATH}", host, PORT, host, PATH)
         seen: list[str] = []
         while True:
             if hop.url in seen:
-                raise _NoDelegation(f"redirects in a circle, to {hop.url}")
+                raise NoDelegation(f"redirects in a circle, to {hop.url}")
             if len(seen) > _MAX_REDIRECTS:
-                raise _NoDelegation(f"redirects more than {_MAX_REDIRECTS} times")
+                raise NoDelegation(f"redirects more than {_MAX_REDIRECTS} times")
             seen.append(hop.url)
             # Readers know the first URL.
             where = f"{hop.url}: " if len(seen) > 1 else ""
@@ -215,10 +206,10 @@ class WellKnown:
             if fetched.status not in _REDIRECTS:
                 if fetched.status == HTTPStatus.OK:
                     return fetched
-                raise _NoDelegation(f"{where}status {fetched.status}")
+                raise NoDelegation(f"{where}status {fetched.status}")
             hop = hop.follow(header_values(fetched.headers, b"Location"))
 
-    async def _fetch(self, hop: "_Hop", host: str, cause: Cause) -> Response:
+    async def _fetch(self, hop: Hop, host: str, cause: Cause) -> Response:
         """The response of the first address that sends one."""
         allowance = self._budgets.step(cause, host)
         addresses: Sequence[str] = await self._dialer.addresses(hop.host, cause)
@@ -241,7 +232,7 @@ class WellKnown:
             addresses = left
 
     async def _ask(
-        self, addresses: Sequence[str], hop: "_Hop", allowance: Allowance
+        self, addresses: Sequence[str], hop: Hop, allowance: Allowance
     ) -> Response:
         dialled = await self._dialer.dial(
             Target(addresses, hop.port, hop.host, True, hop.host),  # noqa: FBT003
@@ -259,40 +250,6 @@ class WellKnown:
             raise NotDialled("no_answer", str(problem), dialled.address) from None
         finally:
             dialled.connection.abort()
-
-
-class _Hop(Struct, frozen=True):
-    """One request of the chain."""
-
-    url: str
-    host: str
-    port: int
-    host_header: str
-    target: str
-
-    def follow(self, locations: Sequence[str]) -> "_Hop":
-        """The next request, to the `Location` of the response.
-
-        Raises `_NoDelegation` for a redirect that is not followed.
-        """
-        if not locations:
-            raise _NoDelegation("redirects without a Location header")
-        location = locations[0]
-        try:
-            parts = urlsplit(urljoin(self.url, location))
-            # The authority of a URL without user information has this form.
-            name = ServerName.parse(parts.netloc)
-        except (ValueError, ProtocolError):
-            raise _NoDelegation(f"redirects to {quote(location)}") from None
-        target = parts.path or "/"
-        if parts.query:
-            target += f"?{parts.query}"
-        if parts.scheme != "https":
-            raise _NoDelegation(f"redirects to {quote(location)}, which is not https")
-        if not _TARGET.fullmatch(target):
-            raise _NoDelegation(f"redirects to {quote(location)}, which is not a URL")
-        port = _PORT if name.port is None else name.port
-        return _Hop(f"https://{name}{target}", name.host, port, name.name, target)
 
 
 def _parse(fetched: Response) -> ServerName:
