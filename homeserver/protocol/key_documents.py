@@ -241,9 +241,8 @@ def _parse_time(value: object, what: str) -> int:
 
 def _parse_entry(key_id: KeyId, entry: object) -> VerifyKey:
     members = as_object(entry, f"key {key_id}")
-    return VerifyKey.parse(
-        key_id, as_text(members.get("key", MISSING), f"`key` of {key_id}")
-    )
+    key = as_text(members.get("key", MISSING), f"`key` of {key_id}")
+    return VerifyKey.parse(key_id, key)
 
 
 def _parse_old_entry(key_id: KeyId, entry: object) -> OldVerifyKey:
