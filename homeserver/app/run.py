@@ -1,7 +1,7 @@
 """The daemon, from its configuration to its end.
 
-Rules: nothing is decided here about what an endpoint does; signals and reloads are
-handed to it, and its state to whoever started the process.
+Rules: nothing is decided here about what an endpoint does. The endpoint is told of
+signals and reloads. The process that started this one is told the endpoint's state.
 """
 
 import os

@@ -253,5 +253,5 @@ async def _find_room(target: Target, named: str) -> None:
     reply = await make(target, ours, "join", room_id)
     version = reply.json.get("room_version")
     if not reply.is_ok or not isinstance(version, str):
-        raise NotTestable("the target lets nobody join it")
+        raise NotTestable("the target refuses our join")
     facts.rooms[version] = room_id

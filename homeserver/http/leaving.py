@@ -1,8 +1,8 @@
 """The responses of one connection that are on their way out.
 
 Rules: an exchange is closed once its response has left, or the connection has ended. A
-record shows as much of a response as has left, byte by byte: the copy is taken where
-the connection encrypts, whoever wrote the bytes.
+record shows the bytes of a response that have left. They are copied where the
+connection encrypts them, so that the copy includes all that a fault has changed.
 """
 
 from collections.abc import Iterable

@@ -27,7 +27,8 @@ from homeserver.control.signed_parts import SignBody
 
 _AUTHENTICATION = "Server-server API, Request Authentication"
 _OTHER = "elsewhere.invalid"
-_CLOSED = 403  # of profiles that nobody gets, and of requests that are not believed
+# The status where profiles are closed to all, and perhaps of unproven requests.
+_CLOSED = 403
 
 
 async def _unknown_user(t: Target, **changes: Unpack[Changes]) -> Reply:
