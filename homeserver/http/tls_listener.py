@@ -26,9 +26,7 @@ from homeserver.net.exchange import Exchange
 from homeserver.net.exchanges import Exchanges
 from homeserver.net.tls.facts import facts_of
 from homeserver.net.tls.server import ServerTls, connection_of
-from homeserver.net.twisted_private import LaterTls
-
-_RECORD_BYTES = 2**14  # RFC 8446, section 5.1
+from homeserver.net.twisted_private import RECORD_BYTES, LaterTls
 
 HandshakeResult = Literal["completed", "failed", "refused"]
 """`refused` is a connection beyond the limit."""
@@ -77,9 +75,9 @@ class AcceptedTls(EndingTls):
             self._has_begun = True
             self.exchange = self.exchange or self.factory.open_exchange()
         # OpenSSL keeps a buffer of the largest piece for as long as the connection.
-        for start in range(0, len(data), _RECORD_BYTES):
+        for start in range(0, len(data), RECORD_BYTES):
             if self.has_tls:
-                super().dataReceived(data[start : start + _RECORD_BYTES])
+                super().dataReceived(data[start : start + RECORD_BYTES])
         if self.is_shaken and not was_done:
             self.factory.end_handshake(self, None)
 

@@ -23,7 +23,7 @@ from twisted.web.iweb import IResponse
 from homeserver.net.exchange import Details
 from homeserver.net.handled import release
 
-_RECORD_BYTES = 2**14  # of one record of TLS: RFC 8446, section 5.1
+RECORD_BYTES = 2**14  # of one record of TLS: RFC 8446, section 5.1
 
 ClientRequest = _newclient.Request
 """A request for `ClientProtocol`."""
@@ -228,8 +228,8 @@ class TlsConnection(BufferingTLSTransport):
             super()._write(data)
             return
         # A record of TLS that is cut off says nothing to the other side.
-        for start in range(0, len(data), _RECORD_BYTES):
-            piece = data[start : start + _RECORD_BYTES]
+        for start in range(0, len(data), RECORD_BYTES):
+            piece = data[start : start + RECORD_BYTES]
             super()._write(piece)
             when_sent(self.transport, partial(self._keep, piece))
 
