@@ -28,13 +28,17 @@ from homeserver.protocol.canonical_json import Json, encode_base64
 from homeserver.protocol.discovery import Route
 from homeserver.protocol.identifiers import ServerName
 from tests.support.certificates import issue_for
-from tests.support.check_outcomes import outcome_of, reply, returning, said_of
+from tests.support.check_outcomes import (
+    ABSENT,
+    REFUSED,
+    UNKNOWN,
+    outcome_of,
+    reply,
+    returning,
+    said_of,
+)
 from tests.support.signed_requests import THEM, signing_key
 from tests.support.tables import cases
-
-ABSENT = reply(404, errcode="M_UNRECOGNIZED", error="none")
-REFUSED = reply(401, errcode="M_UNAUTHORIZED", error="no")
-UNKNOWN = reply(404, errcode="M_NOT_FOUND", error="none")
 
 
 class Rotating:

@@ -30,13 +30,16 @@ from homeserver.http.reply import Reply as OurReply
 from homeserver.protocol.canonical_json import Json
 from homeserver.protocol.events.event import Event
 from homeserver.protocol.events.room_versions import ROOM_VERSIONS
-from tests.support.check_outcomes import outcome_of, reply, returning
+from tests.support.check_outcomes import (
+    ABSENT,
+    REFUSED,
+    UNKNOWN,
+    outcome_of,
+    reply,
+    returning,
+)
 from tests.support.pdus import message, sign
 from tests.support.signed_requests import OTHERS, THEM, signing_key
-
-ABSENT = reply(404, errcode="M_UNRECOGNIZED", error="none")
-REFUSED = reply(401, errcode="M_UNAUTHORIZED", error="no")
-UNKNOWN = reply(404, errcode="M_NOT_FOUND", error="none")
 
 
 def unsigned(of_send: Reply, others: Reply) -> Outcome:

@@ -32,6 +32,13 @@ def reply(status: int, **members: object) -> Reply:
     return Reply(status, [], msgspec.json.encode(members))
 
 
+ABSENT = reply(404, errcode="M_UNRECOGNIZED", error="none")
+"""That of a route that a target does not have."""
+
+REFUSED = reply(401, errcode="M_UNAUTHORIZED", error="no")
+UNKNOWN = reply(404, errcode="M_NOT_FOUND", error="none")
+
+
 def returning(value: object) -> Callable[..., Any]:
     """A coroutine function with one result."""
 
